@@ -1,0 +1,3 @@
+//! The `everdure` command.
+
+fn main() {}

@@ -1,0 +1,51 @@
+//! What user code decided in a turn.
+
+use crate::{FailureDetails, InstanceId, Tags, Timestamp};
+
+/// One decision of an orchestration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// The id that the orchestrator gave it; the event that records it carries the same.
+    pub id: i32,
+    /// What was decided.
+    pub kind: ActionKind,
+}
+
+/// The kinds of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // fields named like their content
+pub enum ActionKind {
+    /// Run an activity.
+    ScheduleTask { name: String, version: Option<String>, input: Option<String>, tags: Tags },
+    /// Give up the activity whose schedule has this id.
+    CancelTask { task_id: i32 },
+    /// Start a child; without an id it gets one derived from the execution and the dispatch.
+    CreateSubOrchestration {
+        name: String,
+        version: Option<String>,
+        instance_id: Option<InstanceId>,
+        input: Option<String>,
+        tags: Tags,
+    },
+    /// Wake at that time, by the database clock.
+    CreateTimer { fire_at: Timestamp },
+    /// Give up the timer whose creation has this id.
+    CancelTimer { timer_id: i32 },
+    /// Raise an event in another instance.
+    SendEvent { instance_id: InstanceId, name: String, input: Option<String> },
+    /// End with a result.
+    Complete { result: Option<String> },
+    /// End with a failure.
+    Fail { failure: FailureDetails },
+    /// End and begin the next execution. `carry_over` are events that were received and not consumed, oldest first.
+    ContinueAsNew { input: Option<String>, version: Option<String>, carry_over: Vec<(String, Option<String>)> },
+}
+
+/// All that user code decided in one turn.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TurnActions {
+    /// The decisions, in the order in which they were made.
+    pub actions: Vec<Action>,
+    /// The custom status as it stands after the turn; `None` leaves it alone.
+    pub custom_status: Option<String>,
+}

@@ -1,0 +1,95 @@
+//! The store, as the engine sees it.
+//!
+//! A lease decides only who tries; whether a result counts is decided by comparing what the row says now with what
+//! the writer saw. Lost races are outcomes, faults are errors. Every method is atomic and durable when it returns,
+//! and works on one task hub, to which the backend was opened. Times are decided by the backend's clock alone.
+
+use async_trait::async_trait;
+
+use crate::{
+    AbandonActivity, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome, CreateInstance,
+    CreateOutcome, Demote, DemoteOutcome, HistoryTurn, InstanceId, InstanceKey, InstanceQuery, InstanceRecord,
+    LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter,
+    PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+};
+
+/// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Orchestrations may be due.
+    Orchestrations,
+    /// Activities may wait.
+    Activities,
+    /// These instances ended, or began to run.
+    Changed(Vec<InstanceId>),
+}
+
+/// Hints as they come.
+#[async_trait]
+pub trait HintStream: Send {
+    /// Waits for the next hint; for ever when the backend is closed. Dropping the future loses no hint.
+    async fn next(&mut self) -> Hint;
+}
+
+/// A durable store of orchestrations.
+#[async_trait]
+pub trait Backend: Send + Sync + 'static {
+    /// Makes this process known and gives it a new id.
+    async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease>;
+
+    /// Gives a sign of life. [`crate::BackendError::NodeGone`] when the lease ran out and was taken.
+    async fn renew_node(&self, node: NodeId) -> BackendResult<NodeLease>;
+
+    /// Takes the work of nodes whose lease ran out from them: afterwards they can write nothing, and everything
+    /// that they held is due.
+    async fn reap_nodes(&self) -> BackendResult<Reaped>;
+
+    /// Ends a node in good order: what it still holds is released and due at once.
+    async fn remove_node(&self, node: NodeId) -> BackendResult<()>;
+
+    /// Releases rows that `node` holds in the store though they are not among `known`: left over from a claim whose
+    /// answer was lost. Returns how many.
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>) -> BackendResult<u64>;
+
+    /// Creates an instance.
+    async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome>;
+
+    /// Sends a message to an instance.
+    async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome>;
+
+    /// Claims orchestrations that are due, and collects mail for those that the node holds.
+    async fn lock_orchestrations(&self, request: LockOrchestrations) -> BackendResult<LockedOrchestrations>;
+
+    /// Writes the result of a turn.
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> BackendResult<CheckpointOutcome>;
+
+    /// Gives up the residency of an instance, with all that is in memory only.
+    async fn demote(&self, request: Demote) -> BackendResult<DemoteOutcome>;
+
+    /// Claims activities that wait.
+    async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities>;
+
+    /// Delivers the result of an activity that has a row.
+    async fn complete_activity(&self, request: CompleteActivity) -> BackendResult<CompleteOutcome>;
+
+    /// Gives an activity row back. `false` when it was not held any more.
+    async fn abandon_activity(&self, request: AbandonActivity) -> BackendResult<bool>;
+
+    /// The instances with these ids that exist, in any order. `payloads` as in [`InstanceQuery::payloads`].
+    async fn get_instances(&self, ids: Vec<InstanceId>, payloads: bool) -> BackendResult<Vec<InstanceRecord>>;
+
+    /// One page of instances, newest first.
+    async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page>;
+
+    /// The turns of the current execution; `None` when there is no such instance.
+    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>>;
+
+    /// Removes instances with all that belongs to them.
+    async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome>;
+
+    /// An estimate of the backend's clock, good enough to order turns; whether a timer is due, the store decides.
+    fn now(&self) -> Timestamp;
+
+    /// Hints from now on.
+    fn hints(&self) -> Box<dyn HintStream>;
+}

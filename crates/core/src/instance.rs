@@ -1,0 +1,205 @@
+//! What clients ask for: create an instance, send it a message, look at it, remove it.
+
+use crate::{
+    ExecutionId, FailureDetails, InstanceId, InstanceKey, Message, MessageBody, MessageNumber, NodeId,
+    OrchestrationStatus, RequestId, Tags, Timestamp,
+};
+
+/// Creates an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateInstance {
+    /// Its id.
+    pub instance_id: InstanceId,
+    /// A GUID that the caller drew for its first execution.
+    pub execution_id: ExecutionId,
+    /// The orchestration to run.
+    pub name: String,
+    /// The version of it.
+    pub version: Option<String>,
+    /// Its input.
+    pub input: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Not to start before this time, by the database clock.
+    pub scheduled_start: Option<Timestamp>,
+    /// What to do when the id is taken.
+    pub reuse: ReusePolicy,
+    /// Recognises a repetition of this request: it then reports the instance that it created the first time.
+    pub request_id: Option<RequestId>,
+    /// The node that takes the instance at once, if it has room and a worker for it.
+    pub born_claimed: Option<NodeId>,
+}
+
+/// What to do when an instance id is taken by a finished instance. A live one is never replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReusePolicy {
+    /// Replace it: the default of the family.
+    #[default]
+    ReplaceFinished,
+    /// Refuse.
+    Never,
+}
+
+/// What became of a creation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CreateOutcome {
+    /// It exists, durably.
+    Created {
+        /// Its key.
+        key: InstanceKey,
+        /// Whether the node that asked holds it.
+        born_claimed: bool,
+        /// When, by the database clock.
+        created_at: Timestamp,
+    },
+    /// The id is taken.
+    AlreadyExists {
+        /// By an instance in this state.
+        status: OrchestrationStatus,
+    },
+    /// This creation, and no other, cannot be stored.
+    Rejected(FailureDetails),
+}
+
+/// Sends a message to an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SendMessage {
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// What to say: an event, or suspend, resume, terminate.
+    pub body: MessageBody,
+    /// Recognises a repetition of this request.
+    pub request_id: Option<RequestId>,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// It waits for the instance, durably.
+    Sent {
+        /// The instance's row.
+        key: InstanceKey,
+        /// The message as stored.
+        message: Message,
+        /// The node that holds the instance, if one does.
+        held_by: Option<NodeId>,
+    },
+    /// It was sent before under the same request id; nothing was written.
+    Repeated,
+    /// A pending instance that nobody held was ended directly.
+    Terminated,
+    /// The instance has ended; the message is dropped.
+    Finished,
+    /// There is no such instance.
+    NotFound,
+    /// This message, and no other, cannot be stored.
+    Rejected(FailureDetails),
+}
+
+/// An instance as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // fields named like their content
+pub struct InstanceRecord {
+    pub key: InstanceKey,
+    pub instance_id: InstanceId,
+    pub execution_id: ExecutionId,
+    /// The generation number: how often it continued as new.
+    pub execution: i32,
+    pub name: String,
+    pub version: Option<String>,
+    pub parent_instance_id: Option<InstanceId>,
+    pub tags: Tags,
+    pub status: OrchestrationStatus,
+    pub created_at: Timestamp,
+    pub scheduled_start: Option<Timestamp>,
+    pub updated_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    /// The last durable turn.
+    pub turn: i64,
+    /// `None` also when the query did not ask for payloads; so the three below.
+    pub input: Option<String>,
+    pub output: Option<String>,
+    pub custom_status: Option<String>,
+    pub failure: Option<FailureDetails>,
+}
+
+/// Which instances; conditions are combined with *and*, an empty one does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceQuery {
+    /// In one of these states.
+    pub statuses: Vec<OrchestrationStatus>,
+    /// Created at or after.
+    pub created_from: Option<Timestamp>,
+    /// Created at or before.
+    pub created_to: Option<Timestamp>,
+    /// Instance id begins with this text, taken literally.
+    pub id_prefix: Option<String>,
+    /// Orchestration name.
+    pub name: Option<String>,
+    /// Has all these tags.
+    pub tags: Tags,
+    /// Whether input, output, custom status and failure are wanted.
+    pub payloads: bool,
+    /// Instances on a page; 1 to 1,000.
+    pub page_size: u32,
+    /// Where the last page ended.
+    pub after: Option<PageToken>,
+}
+
+/// Where a page ended. Opaque to callers: they pass back what they were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageToken(pub InstanceKey);
+
+/// One page, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The instances.
+    pub instances: Vec<InstanceRecord>,
+    /// Where to go on; `None` on the last page.
+    pub next: Option<PageToken>,
+}
+
+/// Which instances to remove, with their history, messages and activities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PurgeFilter {
+    /// Exactly this one. A live one only with `force`.
+    Instance {
+        /// Its id.
+        instance_id: InstanceId,
+        /// Remove it even if it has not ended.
+        force: bool,
+    },
+    /// Finished ones.
+    Finished {
+        /// In one of these states; empty means all terminal states. Others are refused.
+        statuses: Vec<OrchestrationStatus>,
+        /// Created at or after.
+        created_from: Option<Timestamp>,
+        /// Created at or before.
+        created_to: Option<Timestamp>,
+        /// Completed at or before.
+        completed_to: Option<Timestamp>,
+        /// At most this many in one call, which is one transaction.
+        limit: u32,
+    },
+}
+
+/// What purging did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PurgeOutcome {
+    /// Instances removed.
+    pub purged: u64,
+    /// Whether nothing that matches is left.
+    pub complete: bool,
+}
+
+impl SendOutcome {
+    /// The number under which the message waits, if it does.
+    #[must_use]
+    pub fn number(&self) -> Option<MessageNumber> {
+        match self {
+            Self::Sent { message, .. } => Some(message.number),
+            _ => None,
+        }
+    }
+}

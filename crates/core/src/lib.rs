@@ -1,0 +1,59 @@
+//! The vocabulary of durable orchestrations, the turn, and the trait that every backend fulfils.
+//!
+//! The idea: an orchestration is a function of its history. This crate says what a history is, how new messages and
+//! the actions of user code become the next turn of it ([`RuntimeState`], [`OpenTurn`]), and what a store must do to
+//! keep it ([`Backend`]). Everything here is a pure value or a pure function.
+//!
+//! Deliberately absent: an async runtime, SQL, the wire, a clock and randomness. Times and ids come in as arguments,
+//! so that the same inputs always give the same checkpoint.
+
+mod error;
+mod failure;
+mod ids;
+mod limits;
+mod status;
+
+mod history;
+mod message;
+
+mod action;
+mod checkpoint;
+mod state;
+mod turn;
+
+mod backend;
+mod instance;
+mod node;
+mod work_item;
+
+pub use action::{Action, ActionKind, TurnActions};
+pub use backend::{Backend, Hint, HintStream};
+pub use checkpoint::{
+    Checkpoint, CheckpointOutcome, ChildOutcome, Landed, NewActivity, NewChild, NewTimer, NextExecution,
+    OutboundMessage, Sent, Target,
+};
+pub use error::{BackendError, BackendResult, BoxError};
+pub use failure::FailureDetails;
+pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryTurn, ParentLink};
+pub use ids::{DispatchId, ExecutionId, InstanceId, InstanceKey, InvalidId, MessageNumber, NodeId, RequestId};
+pub use instance::{
+    CreateInstance, CreateOutcome, InstanceQuery, InstanceRecord, Page, PageToken, PurgeFilter, PurgeOutcome,
+    ReusePolicy, SendMessage, SendOutcome,
+};
+pub use limits::{Limits, TooLarge};
+pub use message::{Message, MessageBody};
+pub use node::{NodeLease, Reaped, RegisterNode};
+pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
+pub use status::OrchestrationStatus;
+pub use turn::{InboxItem, OpenTurn, TurnError};
+pub use work_item::{
+    AbandonActivity, ActivityId, ActivityTask, CompleteActivity, CompleteOutcome, Demote, DemoteOutcome,
+    LockActivities, LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations,
+    NameFilter,
+};
+
+/// A point in time, to the microsecond, as PostgreSQL keeps it.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
+
+/// String tags of an instance or an activity, in key order.
+pub type Tags = std::collections::BTreeMap<String, String>;

@@ -1,0 +1,6 @@
+//! Runs orchestrations: claims them, keeps them resident, feeds them turns, runs their activities.
+
+mod executor;
+
+pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
+pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,6 @@
+//! The turn as a pure function: what it sees, what it writes, what it ignores.
+
+mod apply;
+mod begin;
+mod fixture;
+mod history;

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# All checks and tests, in the order in which they fail fastest. Says what runs; stops at the first failure.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+  printf '\n== %s\n' "$*"
+  "$@"
+}
+
+step bash scripts/setup.sh --postgres 18
+export CARGO_TERM_COLOR=never
+step cargo fmt --all --check
+step bash scripts/check-arrows.sh
+step cargo clippy --locked --workspace --all-targets -- -D warnings
+step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
+step cargo test --locked --workspace --no-fail-fast

@@ -1,0 +1,108 @@
+//! Activity rows: what waits for a worker is handed out, answered and forgotten once.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use everdure_core::{
+    AbandonActivity, Action, ActionKind, CompleteActivity, CompleteOutcome, LockActivities, LockedActivity,
+    MessageBody, NodeId,
+};
+
+use super::fixture::{
+    Held, Store, claim, create, creation, dispatch, event, lock_one, names, node, send, task, terminate, until_some,
+};
+
+async fn scheduled(store: &Store) -> Held {
+    create(store, creation("i", "o")).await;
+    let node = node(store).await;
+    let mut held = claim(store, node, "o").await;
+    held.checkpoint(store, vec![task(0, "a")], false).await;
+    held
+}
+
+async fn lock(store: &Store, node: NodeId) -> Vec<LockedActivity> {
+    let request = LockActivities { node, names: names(&["a"]), limit: 10 };
+    store.lock_activities(request).await.expect("locking activities").items
+}
+
+fn completion(node: NodeId, item: &LockedActivity, result: &str) -> CompleteActivity {
+    CompleteActivity {
+        id: item.id,
+        attempt: item.attempt,
+        node,
+        key: item.task.key,
+        instance_id: item.task.instance_id.clone(),
+        execution: item.task.execution,
+        body: MessageBody::TaskCompleted { dispatch: item.task.dispatch, result: Some(result.to_owned()) },
+    }
+}
+
+pub async fn an_activity_row_is_claimed_once_and_completed_once(store: Store) {
+    let held = scheduled(&store).await;
+    let other = node(&store).await;
+    let items = lock(&store, held.node).await;
+    let [item] = items.as_slice() else { panic!("one activity waits, not {items:?}") };
+    assert_eq!((item.attempt, item.task.dispatch, item.task.name.as_str()), (1, dispatch(1, 0), "a"));
+    assert_eq!(item.task.input.as_deref(), Some("\"for the activity\""));
+    assert_eq!(item.task.idempotency_key, held.state.idempotency_key(dispatch(1, 0)));
+    assert!(lock(&store, other).await.is_empty());
+    let stolen = store.complete_activity(completion(other, item, "wrong")).await.expect("an answer");
+    assert_eq!(stolen, CompleteOutcome::Lost);
+    let done = store.complete_activity(completion(held.node, item, "5")).await.expect("an answer");
+    assert!(matches!(done, CompleteOutcome::Delivered { held_by: None, .. }), "{done:?}");
+    let again = store.complete_activity(completion(held.node, item, "6")).await.expect("an answer");
+    assert_eq!(again, CompleteOutcome::Lost);
+    let item = lock_one(&store, held.node, "o").await;
+    assert!(item.activities.is_empty());
+    let expected = MessageBody::TaskCompleted { dispatch: dispatch(1, 0), result: Some("5".into()) };
+    assert_eq!(item.messages.iter().map(|message| &message.body).collect::<Vec<_>>(), [&expected]);
+}
+
+pub async fn bug_07_a_result_for_a_finished_instance_goes_nowhere(store: Store) {
+    let held = scheduled(&store).await;
+    let running = lock(&store, held.node).await;
+    send(&store, "i", terminate("enough")).await;
+    let mut held = claim(&store, held.node, "o").await;
+    held.checkpoint(&store, vec![], false).await;
+    let late = store.complete_activity(completion(held.node, &running[0], "5")).await.expect("an answer");
+    assert_eq!(late, CompleteOutcome::Lost);
+    assert!(lock(&store, held.node).await.is_empty(), "it does not run again");
+}
+
+pub async fn an_abandoned_activity_comes_again_later(store: Store) {
+    let held = scheduled(&store).await;
+    let first = lock(&store, held.node).await.remove(0);
+    let retry_after = Duration::from_millis(200);
+    let abandon = AbandonActivity { id: first.id, attempt: first.attempt, node: held.node, retry_after };
+    let before = store.now();
+    assert!(store.abandon_activity(abandon).await.expect("an answer"));
+    assert!(!store.abandon_activity(abandon).await.expect("an answer"));
+    let found = until_some("the activity comes again", || async {
+        Some(lock(&store, held.node).await).filter(|items| !items.is_empty())
+    })
+    .await;
+    assert!(store.now() >= before + TimeDelta::milliseconds(150), "it came back too early");
+    assert_eq!(found[0].attempt, 2);
+    let stale = store.complete_activity(completion(held.node, &first, "stale")).await.expect("an answer");
+    assert_eq!(stale, CompleteOutcome::Lost);
+}
+
+pub async fn a_cancelled_activity_is_gone(store: Store) {
+    let held = scheduled(&store).await;
+    send(&store, "i", event("stop", "1")).await;
+    let mut held = claim(&store, held.node, "o").await;
+    let cancel = Action { id: 1, kind: ActionKind::CancelTask { task_id: 0 } };
+    held.checkpoint(&store, vec![cancel], false).await;
+    assert!(lock(&store, held.node).await.is_empty());
+}
+
+pub async fn a_claim_lists_the_activities_that_have_rows(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let node = node(&store).await;
+    let mut held = claim(&store, node, "o").await;
+    let mut checkpoint = held.turn(&store, vec![task(0, "a"), task(1, "a")]);
+    checkpoint.activities.remove(0);
+    super::fixture::land(&store, checkpoint).await;
+    send(&store, "i", event("e", "1")).await;
+    assert_eq!(lock_one(&store, node, "o").await.activities, [dispatch(1, 1)]);
+}

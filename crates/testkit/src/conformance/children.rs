@@ -1,0 +1,87 @@
+//! Sub-orchestrations and events between instances: no parent waits for ever.
+
+use everdure_core::{
+    Action, ActionKind, ChildOutcome, FailureDetails, InboxItem, MessageBody, OrchestrationStatus, SendOutcome,
+};
+
+use super::fixture::{
+    Held, Store, child, claim, complete, continue_as_new, create, creation, dispatch, event_inputs, get, id, land,
+    node, run_to_end, send, terminate,
+};
+
+async fn parent_with_child(store: &Store, child_id: &str) -> (Held, ChildOutcome) {
+    create(store, creation("parent", "p")).await;
+    let node = node(store).await;
+    let mut parent = claim(store, node, "p").await;
+    let landed = parent.checkpoint(store, vec![child(0, "c", child_id)], false).await;
+    (parent, landed.children[0])
+}
+
+fn failure_told(held: &Held) -> &FailureDetails {
+    let [InboxItem::Message(message)] = held.inbox.as_slice() else { panic!("one message, not {:?}", held.inbox) };
+    match &message.body {
+        MessageBody::SubOrchestrationInstanceFailed { dispatch: step, failure } => {
+            assert_eq!(*step, dispatch(1, 0));
+            failure
+        }
+        other => panic!("not a failure of the child: {other:?}"),
+    }
+}
+
+pub async fn a_child_tells_its_parent(store: Store) {
+    let (parent, outcome) = parent_with_child(&store, "child").await;
+    let mut child = claim(&store, parent.node, "c").await;
+    assert_eq!(outcome, ChildOutcome::Created(child.state.key));
+    let record = get(&store, "child").await.expect("it exists");
+    assert_eq!(record.parent_instance_id, Some(id("parent")));
+    child.checkpoint(&store, complete("\"from child\""), false).await;
+    let parent = claim(&store, parent.node, "p").await;
+    let [InboxItem::Message(told)] = parent.inbox.as_slice() else { panic!("one message") };
+    let expected = MessageBody::SubOrchestrationInstanceCompleted {
+        dispatch: dispatch(1, 0),
+        result: Some("\"from child\"".into()),
+    };
+    assert_eq!((&told.body, told.execution), (&expected, Some(0)));
+}
+
+pub async fn bug_15_a_child_whose_id_is_live_fails_the_call(store: Store) {
+    let key = create(&store, creation("taken", "somebody else's")).await;
+    let (parent, outcome) = parent_with_child(&store, "taken").await;
+    assert_eq!(outcome, ChildOutcome::AlreadyExists);
+    let parent = claim(&store, parent.node, "p").await;
+    assert_eq!(failure_told(&parent).error_type, "OrchestrationAlreadyExists");
+    assert_eq!(get(&store, "taken").await.map(|record| record.key), Some(key));
+}
+
+pub async fn bug_15_a_child_whose_id_is_finished_replaces_it(store: Store) {
+    let old = create(&store, creation("taken", "o")).await;
+    let node = node(&store).await;
+    run_to_end(&store, node, "o").await;
+    let (parent, outcome) = parent_with_child(&store, "taken").await;
+    let ChildOutcome::Created(new) = outcome else { panic!("the finished one is replaced") };
+    assert_ne!(old, new);
+    claim(&store, parent.node, "c").await.checkpoint(&store, complete("2"), false).await;
+    assert_eq!(claim(&store, parent.node, "p").await.inbox.len(), 1);
+}
+
+pub async fn bug_16_terminating_a_pending_child_tells_its_parent(store: Store) {
+    let (parent, _) = parent_with_child(&store, "child").await;
+    assert_eq!(send(&store, "child", terminate("enough")).await, SendOutcome::Terminated);
+    assert_eq!(get(&store, "child").await.map(|record| record.status), Some(OrchestrationStatus::Terminated));
+    let parent = claim(&store, parent.node, "p").await;
+    assert_eq!(failure_told(&parent).error_type, "OrchestrationTerminated");
+}
+
+pub async fn bug_20_an_event_between_instances_survives_continue_as_new(store: Store) {
+    create(&store, creation("receiver", "r")).await;
+    create(&store, creation("sender", "s")).await;
+    let node = node(&store).await;
+    let mut receiver = claim(&store, node, "r").await;
+    let mut sender = claim(&store, node, "s").await;
+    let again = receiver.turn(&store, continue_as_new(vec![]));
+    let kind = ActionKind::SendEvent { instance_id: id("receiver"), name: "e".into(), input: Some("1".into()) };
+    sender.checkpoint(&store, vec![Action { id: 0, kind }], false).await;
+    land(&store, again).await;
+    let receiver = claim(&store, node, "r").await;
+    assert_eq!((receiver.state.execution, event_inputs(&receiver.inbox)), (1, vec!["1".to_owned()]));
+}

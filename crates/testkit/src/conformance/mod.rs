@@ -1,0 +1,127 @@
+//! One list of cases for every backend. A case gets an empty task hub of its own and panics when a promise of
+//! [`everdure_core::Backend`] does not hold. Numbers such as `bug_07` are those of the catalogue of concurrency
+//! bugs of the Durable Task family in `docs/reliability.md`.
+
+mod activities;
+mod checkpoints;
+mod children;
+mod fixture;
+mod instances;
+mod messages;
+mod nodes;
+mod queries;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use everdure_core::Backend;
+use futures::FutureExt;
+
+type Run = fn(Arc<dyn Backend>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One promise, tested.
+pub struct Case {
+    /// What is promised.
+    pub name: &'static str,
+    run: Run,
+}
+
+macro_rules! cases {
+    ($($module:ident: $($name:ident),+ $(,)?;)+) => {
+        /// All cases.
+        pub const CASES: &[Case] = &[$($(
+            Case {
+                name: concat!(stringify!($module), "::", stringify!($name)),
+                run: |backend| Box::pin($module::$name(backend)),
+            },
+        )+)+];
+    };
+}
+
+cases! {
+    instances:
+        a_new_instance_is_pending_and_readable,
+        a_live_instance_is_never_replaced,
+        a_finished_instance_is_replaced_under_a_new_key,
+        a_finished_instance_is_kept_when_reuse_is_never,
+        bug_12_many_creations_of_few_ids_make_exactly_those,
+        bug_23_a_creation_sent_twice_happens_once,
+        a_scheduled_instance_is_not_due_before_its_time;
+    checkpoints:
+        a_claimed_instance_comes_with_what_was_stored,
+        bug_04_one_instance_is_claimed_by_one_node,
+        only_names_that_a_worker_takes_are_claimed,
+        bug_27_only_versions_that_a_worker_takes_are_claimed,
+        a_checkpoint_lands_once,
+        bug_01_a_stale_checkpoint_across_continue_as_new_is_lost,
+        bug_02_a_stale_checkpoint_after_purge_and_creation_is_lost,
+        born_claimed_instances_are_not_offered_to_others,
+        a_finished_instance_is_released,
+        bug_06_a_timer_is_not_delivered_before_it_is_due,
+        a_checkpoint_that_takes_a_timer_too_early_is_refused,
+        a_cancelled_timer_never_comes,
+        bug_08_continue_as_new_keeps_external_events_and_drops_old_timers,
+        carried_events_come_before_those_that_wait,
+        a_demoted_instance_is_due_again_with_its_results,
+        a_backing_off_instance_is_not_offered_at_once;
+    messages:
+        an_event_wakes_a_waiting_instance,
+        events_keep_their_order,
+        bug_25_numbers_of_one_instance_rise_in_commit_order,
+        bug_26_a_turn_takes_a_bounded_number_and_the_rest_waits,
+        bug_17_an_event_to_a_scheduled_instance_waits_for_its_start,
+        an_event_to_a_finished_instance_is_dropped,
+        bug_18_an_event_to_no_instance_is_not_found,
+        bug_23_an_event_sent_twice_arrives_once,
+        mail_of_a_held_instance_reaches_its_holder,
+        terminating_a_pending_instance_ends_it_directly,
+        a_message_that_was_not_there_spoils_the_checkpoint;
+    children:
+        a_child_tells_its_parent,
+        bug_15_a_child_whose_id_is_live_fails_the_call,
+        bug_15_a_child_whose_id_is_finished_replaces_it,
+        bug_16_terminating_a_pending_child_tells_its_parent,
+        bug_20_an_event_between_instances_survives_continue_as_new;
+    activities:
+        an_activity_row_is_claimed_once_and_completed_once,
+        bug_07_a_result_for_a_finished_instance_goes_nowhere,
+        an_abandoned_activity_comes_again_later,
+        a_cancelled_activity_is_gone,
+        a_claim_lists_the_activities_that_have_rows;
+    nodes:
+        bug_03_a_reaped_node_writes_nothing,
+        what_a_dead_node_held_is_due,
+        a_removed_node_releases_what_it_held,
+        a_renewed_node_is_not_reaped,
+        release_unknown_frees_what_memory_does_not_know;
+    queries:
+        pages_cover_everything_once_newest_first,
+        filters_restrict_and_combine,
+        a_prefix_is_taken_literally,
+        history_is_returned_turn_by_turn,
+        bug_30_purging_leaves_nothing_behind,
+        a_live_instance_is_purged_only_by_force,
+        purging_goes_in_bounded_steps;
+}
+
+/// Runs every case, each on what `open` gives it, and panics at the end with the names of all that failed.
+pub async fn run<F, O>(open: O)
+where
+    O: Fn(String) -> F,
+    F: Future<Output = Arc<dyn Backend>>,
+{
+    let mut failed = Vec::new();
+    for (number, case) in CASES.iter().enumerate() {
+        let backend = open(format!("case_{number}")).await;
+        match AssertUnwindSafe((case.run)(backend)).catch_unwind().await {
+            Ok(()) => println!("conformance {} ... ok", case.name),
+            Err(_) => {
+                println!("conformance {} ... FAILED", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} cases failed: {failed:#?}", failed.len(), CASES.len());
+}

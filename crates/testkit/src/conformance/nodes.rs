@@ -1,0 +1,75 @@
+//! Nodes and leases: the dead write nothing, and nothing of theirs is lost.
+
+use std::time::Duration;
+
+use everdure_core::{BackendError, NodeId, OrchestrationStatus};
+
+use super::fixture::{Held, Store, claim, complete, create, creation, get, lock, node, node_with_lease, until};
+
+async fn reap(store: &Store, dead: NodeId) {
+    until("the lease has run out", || async { store.reap_nodes().await.expect("reaping").nodes.contains(&dead) }).await;
+}
+
+async fn held_by_mortal(store: &Store) -> Held {
+    create(store, creation("i", "o")).await;
+    let mortal = node_with_lease(store, Duration::from_millis(50)).await;
+    let claimed = super::fixture::lock_one(store, mortal, "o").await;
+    Held::new(mortal, claimed)
+}
+
+pub async fn bug_03_a_reaped_node_writes_nothing(store: Store) {
+    let mut held = held_by_mortal(&store).await;
+    let late = held.turn(&store, complete("\"late\""));
+    reap(&store, held.node).await;
+    match store.checkpoint(late).await {
+        Err(BackendError::NodeGone) | Ok(everdure_core::CheckpointOutcome::Lost) => {}
+        other => panic!("a dead node wrote: {other:?}"),
+    }
+    assert!(matches!(store.renew_node(held.node).await, Err(BackendError::NodeGone)));
+    assert_eq!(get(&store, "i").await.map(|record| record.status), Some(OrchestrationStatus::Pending));
+}
+
+pub async fn what_a_dead_node_held_is_due(store: Store) {
+    let mut held = held_by_mortal(&store).await;
+    // Waits for nothing, so that nothing but the reaping can make it due.
+    held.checkpoint(&store, vec![], true).await;
+    reap(&store, held.node).await;
+    let heir = node(&store).await;
+    let again = claim(&store, heir, "o").await;
+    assert_eq!(again.state, held.state);
+    assert!(again.inbox.is_empty());
+}
+
+pub async fn a_removed_node_releases_what_it_held(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let (leaving, staying) = (node(&store).await, node(&store).await);
+    let _held = claim(&store, leaving, "o").await;
+    assert!(lock(&store, staying, "o").await.is_empty());
+    store.remove_node(leaving).await.expect("leaving");
+    claim(&store, staying, "o").await;
+}
+
+pub async fn a_renewed_node_is_not_reaped(store: Store) {
+    let living = node_with_lease(&store, Duration::from_millis(400)).await;
+    let dying = node_with_lease(&store, Duration::from_millis(400)).await;
+    until("the other's lease has run out", || async {
+        let lease = store.renew_node(living).await.expect("a living node");
+        assert_eq!(lease.node, living);
+        let reaped = store.reap_nodes().await.expect("reaping").nodes;
+        assert!(!reaped.contains(&living));
+        reaped.contains(&dying)
+    })
+    .await;
+}
+
+pub async fn release_unknown_frees_what_memory_does_not_know(store: Store) {
+    for name in ["known", "forgotten"] {
+        create(&store, creation(name, "o")).await;
+    }
+    let forgetful = node(&store).await;
+    let items = lock(&store, forgetful, "o").await;
+    let known = items.iter().find(|item| item.started.instance_id.as_str() == "known").expect("both were claimed");
+    assert_eq!(store.release_unknown(forgetful, vec![known.key]).await.expect("releasing"), 1);
+    let other = node(&store).await;
+    assert_eq!(claim(&store, other, "o").await.state.started.instance_id.as_str(), "forgotten");
+}

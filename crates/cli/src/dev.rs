@@ -1,0 +1,78 @@
+//! `everdure dev`: a private PostgreSQL for development, for as long as the command runs.
+
+use std::error::Error;
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use everdure_embedded::Server;
+
+/// Run a private PostgreSQL and print its URL, until Ctrl-C.
+///
+/// The server listens on 127.0.0.1 only, with a password of its own. With --data-dir the data stays, and the next run
+/// with the same directory has the same URL; without, everything goes when the command ends.
+///
+/// Example: everdure dev --data-dir ./everdure-data
+#[derive(Args)]
+pub struct Dev {
+    /// Keep the data in this directory [default: a temporary one that goes with the command]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Listen on this port of 127.0.0.1 [default: the last one of the directory, else any free one]
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    port: u16,
+
+    /// Run this major version of PostgreSQL, 15 to 18 [default: what made the directory, else the best found]
+    #[arg(long, value_name = "MAJOR")]
+    postgres: Option<u32>,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Starts the server, says where it is, and stops it at Ctrl-C or SIGTERM.
+pub fn run(arguments: &Dev) -> Result<(), Box<dyn Error>> {
+    let mut builder = Server::builder().port(arguments.port);
+    if let Some(dir) = &arguments.data_dir {
+        builder = builder.data_dir(dir);
+    }
+    if let Some(major) = arguments.postgres {
+        builder = builder.version(major);
+    }
+    // Listening for signals begins before there is a server that a signal could leave behind.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let stop = {
+        let _context = runtime.enter();
+        stop_signal()?
+    };
+    let server = builder.start()?;
+    announce(&server, arguments.json)?;
+    runtime.block_on(stop);
+    Ok(server.stop()?)
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+fn announce(server: &Server, json: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    let (url, version, dir) = (server.url(), server.version().to_string(), server.data_dir().display().to_string());
+    if json {
+        writeln!(out, "{}", serde_json::json!({ "url": url, "postgres": version, "dataDir": dir }))?;
+    } else {
+        writeln!(out, "PostgreSQL {version} is ready; Ctrl-C stops it.\n\n  data  {dir}\n  url   {url}\n")?;
+        writeln!(out, "  export EVERDURE_DATABASE_URL='{url}'")?;
+    }
+    out.flush()
+}

@@ -1,1 +1,51 @@
-//! Placeholder.
+//! Durable orchestrations as ordinary Rust.
+//!
+//! An *orchestration* is an async function that calls *activities*, sleeps, waits for events and starts other
+//! orchestrations. Each step is recorded; after a crash, a deploy or a month of waiting the function goes on where
+//! it was. Names and types are bound once, in a handle:
+//!
+//! ```
+//! use everdure::{Activity, ActivityContext, Orchestration, OrchestrationContext};
+//!
+//! const GREET: Activity<String, String> = Activity::new("greet");
+//! const HELLO: Orchestration<Vec<String>, Vec<String>> = Orchestration::new("hello");
+//!
+//! async fn greet(_: ActivityContext, name: String) -> everdure::Result<String> {
+//!     Ok(format!("Hello, {name}!"))
+//! }
+//!
+//! async fn hello(ctx: OrchestrationContext, names: Vec<String>) -> everdure::Result<Vec<String>> {
+//!     let calls = names.into_iter().map(|name| ctx.call_activity(&GREET, name));
+//!     Ok(futures::future::try_join_all(calls).await?)
+//! }
+//! # let _ = (GREET, HELLO, greet, hello);
+//! ```
+//!
+//! What an orchestration may do: any computation that gives the same result each time, and waiting for what its
+//! context gives it, in any combination (`join!`, `select!`, `FuturesUnordered`, loops). What it must not do: I/O, and waiting
+//! for futures of a runtime (`tokio::time::sleep`, `tokio::spawn`); time comes from [`OrchestrationContext::now`],
+//! random ids from [`OrchestrationContext::new_guid`]. Everything else belongs in activities.
+
+mod json;
+
+mod failure;
+mod handle;
+mod retry;
+
+mod activity;
+mod call;
+mod context;
+mod replay;
+
+pub use activity::{ActivityContext, activity_executor};
+pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
+pub use context::OrchestrationContext;
+pub use everdure_core::{FailureDetails, InstanceId, OrchestrationStatus, Tags, Timestamp};
+pub use everdure_engine::CancellationToken;
+pub use failure::{CallError, Failure};
+pub use handle::{Activity, Orchestration};
+pub use replay::orchestration_executor;
+pub use retry::RetryPolicy;
+
+/// What orchestrations and activities return.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;

@@ -16,7 +16,6 @@ use crate::binaries::PostgresBinaries;
 use crate::error::Error;
 use crate::pidfile::PidFile;
 use crate::proc;
-use crate::server_log::ServerLog;
 use crate::wait::wait_for;
 
 /// Marks our servers among all that may run on a data directory; PostgreSQL shows it in the titles of its processes.

@@ -103,6 +103,9 @@ impl Live {
 
     fn take(&mut self, event: &EventData) {
         match event {
+            EventData::EventRaised { name, input } if matches!(self.body, Body::Done) => {
+                self.carry_over(name, input);
+            }
             EventData::ExecutionSuspended { .. } => self.suspended = true,
             EventData::ExecutionResumed { .. } => {
                 self.suspended = false;
@@ -115,6 +118,15 @@ impl Live {
                 self.held_back.push_back(other.clone());
             }
             other => self.apply(other),
+        }
+    }
+
+    /// An event that came in the turn of continue-as-new, behind the one that led to it, is for the next execution.
+    fn carry_over(&self, name: &str, input: &Option<String>) {
+        if let Some(Action { kind: ActionKind::ContinueAsNew { carry_over, .. }, .. }) =
+            self.shared.lock().actions.last_mut()
+        {
+            carry_over.push((name.to_owned(), input.clone()));
         }
     }
 

@@ -18,7 +18,10 @@
 //!     let calls = names.into_iter().map(|name| ctx.call_activity(&GREET, name));
 //!     Ok(futures::future::try_join_all(calls).await?)
 //! }
-//! # let _ = (GREET, HELLO, greet, hello);
+//!
+//! // What a worker runs: the compiler checks each function against its handle.
+//! let functions = everdure::Functions::new().activity(GREET, greet).orchestration(HELLO, hello);
+//! # assert!(functions.into_registry().is_ok());
 //! ```
 //!
 //! What an orchestration may do: any computation that gives the same result each time, and waiting for what its
@@ -35,14 +38,22 @@ mod retry;
 mod activity;
 mod call;
 mod context;
+mod functions;
 mod replay;
+
+mod client;
 
 pub use activity::{ActivityContext, activity_executor};
 pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
+pub use client::{Client, ClientError, Start};
 pub use context::OrchestrationContext;
-pub use everdure_core::{FailureDetails, InstanceId, OrchestrationStatus, Tags, Timestamp};
+pub use everdure_core::{
+    FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus, Page, PurgeFilter,
+    PurgeOutcome, ReusePolicy, Tags, Timestamp,
+};
 pub use everdure_engine::CancellationToken;
 pub use failure::{CallError, Failure};
+pub use functions::{DuplicateName, Functions};
 pub use handle::{Activity, Orchestration};
 pub use replay::orchestration_executor;
 pub use retry::RetryPolicy;

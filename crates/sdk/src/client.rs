@@ -1,0 +1,143 @@
+//! Starts orchestrations, talks to them, looks at them, removes them.
+//!
+//! Deliberately absent for now: creation on a worker's own node, and waiting without a query per waiter.
+
+mod error;
+mod start;
+mod wait;
+
+use std::sync::Arc;
+
+use everdure_core::{
+    Backend, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, Limits, MessageBody, Page, PurgeFilter,
+    PurgeOutcome, SendMessage, SendOutcome,
+};
+use serde::Serialize;
+
+pub use error::ClientError;
+pub use start::Start;
+
+use crate::handle::Orchestration;
+use crate::json;
+
+/// A client of one task hub. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    backend: Arc<dyn Backend>,
+    limits: Limits,
+}
+
+impl Client {
+    /// A client on that backend.
+    #[must_use]
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, limits: Limits::default() }
+    }
+
+    /// Checks against these limits instead of the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts an orchestration; nothing happens before the returned [`Start`] is awaited.
+    pub fn start<In: Serialize, Out>(&self, orchestration: &Orchestration<In, Out>, input: In) -> Start {
+        let input = json::encode("the input of the orchestration", &input);
+        Start::new(self.clone(), orchestration.name(), orchestration.version_name(), input)
+    }
+
+    /// Starts an orchestration by its name, with the input as JSON text.
+    pub fn start_by_name(&self, name: &str, input: Option<String>) -> Start {
+        Start::new(self.clone(), name, None, Ok(input))
+    }
+
+    /// The instance with its payloads; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the store cannot answer.
+    pub async fn get(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, ClientError> {
+        self.look(id, true).await
+    }
+
+    /// Raises an event. An instance that has ended drops it.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn raise_event<T: Serialize + ?Sized>(
+        &self,
+        id: &InstanceId,
+        name: &str,
+        payload: &T,
+    ) -> Result<(), ClientError> {
+        self.limits.check_name("the name of the event", name)?;
+        let input = json::encode("the payload of the event", payload)?;
+        self.limits.check_payload("the payload of the event", input.as_deref())?;
+        self.send(id, MessageBody::EventRaised { name: name.to_owned(), input }).await
+    }
+
+    /// Holds the instance still until it is resumed.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn suspend(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), ClientError> {
+        self.send(id, MessageBody::ExecutionSuspended { reason: reason.map(str::to_owned) }).await
+    }
+
+    /// Lets a suspended instance go on.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn resume(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), ClientError> {
+        self.send(id, MessageBody::ExecutionResumed { reason: reason.map(str::to_owned) }).await
+    }
+
+    /// Ends the instance from outside; with `recurse`, its children too.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn terminate(&self, id: &InstanceId, reason: Option<&str>, recurse: bool) -> Result<(), ClientError> {
+        self.send(id, MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse }).await
+    }
+
+    /// One page of instances, newest first; [`Page::next`] leads to the following one.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the store cannot answer.
+    pub async fn query(&self, query: InstanceQuery) -> Result<Page, ClientError> {
+        Ok(self.backend.query_instances(query).await?)
+    }
+
+    /// The turns of the current execution.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryTurn>, ClientError> {
+        let found = self.backend.get_history(id.clone()).await?;
+        found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
+    }
+
+    /// Removes instances with all that belongs to them.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the store cannot answer.
+    pub async fn purge(&self, filter: PurgeFilter) -> Result<PurgeOutcome, ClientError> {
+        Ok(self.backend.purge_instances(filter).await?)
+    }
+
+    async fn look(&self, id: &InstanceId, payloads: bool) -> Result<Option<InstanceRecord>, ClientError> {
+        Ok(self.backend.get_instances(vec![id.clone()], payloads).await?.pop())
+    }
+
+    async fn send(&self, id: &InstanceId, body: MessageBody) -> Result<(), ClientError> {
+        // The request id lets the store recognise this message if the backend has to send it again.
+        let request_id = Some(uuid::Uuid::new_v4());
+        match self.backend.send_message(SendMessage { instance_id: id.clone(), body, request_id }).await? {
+            SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
+            SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
+            SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => {
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! A start, with its options.
+
+use std::future::IntoFuture;
+
+use everdure_core::{
+    CreateInstance, CreateOutcome, ExecutionId, FailureDetails, InstanceId, RequestId, ReusePolicy, Tags, Timestamp,
+};
+use futures::future::BoxFuture;
+use uuid::Uuid;
+
+use super::{Client, ClientError};
+
+/// A start to be awaited; gives the instance id once the instance exists durably.
+#[must_use = "nothing is started before this is awaited"]
+pub struct Start {
+    client: Client,
+    name: String,
+    version: Option<String>,
+    input: Result<Option<String>, FailureDetails>,
+    id: Option<InstanceId>,
+    tags: Tags,
+    scheduled_start: Option<Timestamp>,
+    reuse: ReusePolicy,
+    request_id: Option<RequestId>,
+}
+
+impl Start {
+    pub(super) fn new(
+        client: Client,
+        name: &str,
+        version: Option<&str>,
+        input: Result<Option<String>, FailureDetails>,
+    ) -> Self {
+        Self {
+            client,
+            name: name.to_owned(),
+            version: version.map(str::to_owned),
+            input,
+            id: None,
+            tags: Tags::new(),
+            scheduled_start: None,
+            reuse: ReusePolicy::default(),
+            request_id: None,
+        }
+    }
+
+    /// Under that id, instead of a random one.
+    pub fn id(mut self, id: InstanceId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// That version of the orchestration.
+    pub fn version(mut self, version: &str) -> Self {
+        self.version = Some(version.to_owned());
+        self
+    }
+
+    /// With that tag.
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Not before that time, by the database clock.
+    pub fn scheduled_at(mut self, time: Timestamp) -> Self {
+        self.scheduled_start = Some(time);
+        self
+    }
+
+    /// What to do when a finished instance has the id.
+    pub fn reuse(mut self, policy: ReusePolicy) -> Self {
+        self.reuse = policy;
+        self
+    }
+
+    /// Recognises a repetition of this start, however often it is sent.
+    pub fn request_id(mut self, id: RequestId) -> Self {
+        self.request_id = Some(id);
+        self
+    }
+
+    async fn send(self) -> Result<InstanceId, ClientError> {
+        let limits = self.client.limits;
+        let id = match self.id {
+            Some(id) => id,
+            // Unwrap safety: 32 hexadecimal digits are visible characters.
+            None => InstanceId::new(Uuid::new_v4().as_simple().to_string()).expect("a GUID is a valid instance id"),
+        };
+        let input = self.input?;
+        limits.check_instance_id(&id)?;
+        limits.check_name("the name of the orchestration", &self.name)?;
+        if let Some(version) = &self.version {
+            limits.check_name("the version of the orchestration", version)?;
+        }
+        limits.check_payload("the input of the orchestration", input.as_deref())?;
+        limits.check_tags(&self.tags)?;
+        let request = CreateInstance {
+            instance_id: id.clone(),
+            execution_id: ExecutionId::from_uuid(Uuid::new_v4()),
+            name: self.name,
+            version: self.version,
+            input,
+            tags: self.tags,
+            scheduled_start: self.scheduled_start,
+            reuse: self.reuse,
+            request_id: self.request_id,
+            born_claimed: None,
+        };
+        match self.client.backend.create_instance(request).await? {
+            CreateOutcome::Created { .. } => Ok(id),
+            CreateOutcome::AlreadyExists { status } => Err(ClientError::AlreadyExists { id, status }),
+            CreateOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
+        }
+    }
+}
+
+impl IntoFuture for Start {
+    type Output = Result<InstanceId, ClientError>;
+    type IntoFuture = BoxFuture<'static, Self::Output>;
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.send())
+    }
+}

@@ -340,3 +340,27 @@ fn time_and_guids_are_those_of_the_turn() {
     test.turn(vec![]);
     assert_eq!(test.turn(vec![done(0, 1)]), [complete(0)]);
 }
+
+#[test]
+fn an_option_set_too_late_is_told() {
+    let mut test = Harness::new(|ctx, ()| async move {
+        let call = ctx.call_activity(&ECHO, 1);
+        ctx.call_activity(&ECHO, 2).await?;
+        Ok(call.tag("late", "yes").await?)
+    });
+    test.turn(vec![]);
+    assert_eq!(failure(&test.turn(vec![done(1, 2)])).error_type, "LateOption");
+}
+
+#[test]
+fn an_event_given_back_goes_to_the_next_wait() {
+    let mut test = Harness::new(|ctx, ()| async move {
+        let unread = ctx.wait_for_event::<u32>("a");
+        ctx.call_activity(&ECHO, 0).await?;
+        drop(unread);
+        Ok(ctx.wait_for_event::<u32>("a").await?)
+    });
+    test.turn(vec![]);
+    test.turn(vec![raised("a", 4)]);
+    assert_eq!(test.turn(vec![done(0, 0)]), [complete(4)]);
+}

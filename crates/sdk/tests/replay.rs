@@ -242,10 +242,11 @@ fn a_suspended_orchestration_sees_nothing_until_it_is_resumed() {
 fn other_code_than_history_is_told_in_words() {
     let mut test = Harness::new(|ctx, ()| async move { Ok(ctx.call_activity(&ECHO, 1).await?) });
     test.turn(vec![]);
+    everdure::testing::check_replay(&test.executor, &started(), &test.history).unwrap();
     let changed = orchestration_executor(|ctx: OrchestrationContext, ()| async move {
         Ok::<_, Failure>(ctx.call_sub_orchestration(&CHILD, 1).await?)
     });
-    let error = changed.begin(&started()).replay(&test.history[0]).now_or_never().unwrap().unwrap_err();
+    let error = everdure::testing::check_replay(&changed, &started(), &test.history).unwrap_err();
     assert_eq!(error.error_type, "NonDeterministicOrchestration");
     assert!(error.error_message.contains("turn 1, decision 1"), "{error}");
     assert!(error.error_message.contains("activity 'echo'"), "{error}");

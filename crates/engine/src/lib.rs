@@ -1,6 +1,8 @@
 //! Runs orchestrations: claims them, keeps them resident, feeds them turns, runs their activities.
 
 mod executor;
+mod memory;
 
 pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
+pub use memory::InMemoryBackend;
 pub use tokio_util::sync::CancellationToken;

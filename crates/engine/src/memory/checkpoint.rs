@@ -1,0 +1,171 @@
+//! Writing a turn: first every condition, then every change.
+
+use everdure_core::{
+    Checkpoint, CheckpointOutcome, ChildOutcome, ExecutionStarted, FailureDetails, HistoryTurn, InstanceKey, Landed,
+    Message, MessageBody, NewChild, NodeId, OutboundMessage, Sent, Target, Timestamp,
+};
+
+use super::store::{Row, Store};
+
+/// Applies `checkpoint`, all of it or nothing.
+pub(super) fn checkpoint(store: &mut Store, checkpoint: Checkpoint, now: Timestamp) -> CheckpointOutcome {
+    match check(store, &checkpoint, now) {
+        Some(refused) => refused,
+        None => CheckpointOutcome::Landed(apply(store, checkpoint, now)),
+    }
+}
+
+fn check(store: &Store, checkpoint: &Checkpoint, now: Timestamp) -> Option<CheckpointOutcome> {
+    let held = |row: &&Row| {
+        row.turn == checkpoint.turn && row.locked_by == Some(checkpoint.node) && row.claim == checkpoint.claim
+    };
+    let Some(row) = store.rows.get(&checkpoint.key).filter(held) else { return Some(CheckpointOutcome::Lost) };
+    let mut early = false;
+    for number in &checkpoint.consumed {
+        match row.messages.get(number) {
+            None => return Some(CheckpointOutcome::Lost),
+            Some(message) => early |= message.visible_at > now,
+        }
+    }
+    early.then_some(CheckpointOutcome::Early)
+}
+
+fn apply(store: &mut Store, checkpoint: Checkpoint, now: Timestamp) -> Landed {
+    let (key, node) = (checkpoint.key, checkpoint.node);
+    let ends = checkpoint.status.is_terminal();
+    let continues = checkpoint.next_execution.is_some();
+    let hold = checkpoint.hold && !ends;
+    let first_turn = checkpoint.turn == 0;
+    let mut delivered: Vec<Sent> = Vec::new();
+
+    store.drop_activities(key, |dispatch| ends || continues || checkpoint.cancelled.contains(&dispatch));
+    write_row(store, &checkpoint, now);
+    if let Some(next) = checkpoint.next_execution {
+        let carried = store.post_carried(key, next.carry_over, now);
+        delivered.extend(carried.into_iter().map(|message| Sent { key, message }));
+    }
+    for timer in checkpoint.timers {
+        let body = MessageBody::TimerFired { dispatch: timer.dispatch, fire_at: timer.fire_at };
+        store.post(key, Some(checkpoint.execution), body, now, timer.fire_at);
+    }
+    for activity in checkpoint.activities {
+        store.add_activity(key, activity, now);
+    }
+    let children = checkpoint.children.into_iter().map(|child| create_child(store, child, node, now));
+    let mut outcomes = Vec::new();
+    for (outcome, told) in children {
+        outcomes.push(outcome);
+        delivered.extend(told);
+    }
+    for message in checkpoint.messages {
+        delivered.extend(send(store, message, now));
+    }
+    if hold {
+        offer_mail(store, key, first_turn);
+    } else {
+        release(store, key, continues, now);
+    }
+    delivered.retain(|sent| store.rows.get(&sent.key).is_some_and(|row| row.locked_by == Some(node)));
+    Landed { children: outcomes, delivered }
+}
+
+fn write_row(store: &mut Store, checkpoint: &Checkpoint, now: Timestamp) {
+    // Unwrap safety: the check has found the row, and the store is locked since.
+    let row = store.rows.get_mut(&checkpoint.key).expect("the row was there a moment ago");
+    row.turn += 1;
+    row.status = checkpoint.status;
+    row.updated_at = now;
+    if let Some(custom_status) = &checkpoint.custom_status {
+        row.custom_status = Some(custom_status.clone());
+    }
+    for number in &checkpoint.consumed {
+        row.messages.remove(number);
+    }
+    let cancelled = |message: &Message| message.body.dispatch().is_some_and(|d| checkpoint.cancelled.contains(&d));
+    row.messages.retain(|_, message| !cancelled(message));
+    match &checkpoint.next_execution {
+        Some(next) => {
+            row.messages.retain(|_, message| message.execution.is_none());
+            row.history.clear();
+            row.execution += 1;
+            row.execution_turn = row.turn;
+            row.started.execution_id = next.execution_id;
+            row.started.version.clone_from(&next.version);
+            row.started.input.clone_from(&next.input);
+        }
+        None => {
+            row.history.push(HistoryTurn { turn: row.turn, time: checkpoint.time, events: checkpoint.events.clone() })
+        }
+    }
+    if checkpoint.status.is_terminal() {
+        row.output.clone_from(&checkpoint.output);
+        row.failure.clone_from(&checkpoint.failure);
+        row.finish(checkpoint.status, now);
+    }
+}
+
+fn release(store: &mut Store, key: InstanceKey, first_turn_waits: bool, now: Timestamp) {
+    if let Some(row) = store.rows.get_mut(&key).filter(|row| !row.status.is_terminal()) {
+        row.locked_by = None;
+        row.due_at = if first_turn_waits { Some(now) } else { row.next_message() };
+    }
+}
+
+/// Messages to a pending instance do not make it due; once it runs, those that came meanwhile do.
+fn offer_mail(store: &mut Store, key: InstanceKey, first_turn: bool) {
+    if let Some(row) = store.rows.get_mut(&key).filter(|_| first_turn) {
+        row.due_at = row.next_message();
+    }
+}
+
+/// A child whose id is in use by a live instance fails the call; a finished one is replaced.
+fn create_child(store: &mut Store, child: NewChild, node: NodeId, now: Timestamp) -> (ChildOutcome, Option<Sent>) {
+    if store.row_of(&child.instance_id).is_some_and(|(_, row)| !row.status.is_terminal()) {
+        let parent = child.parent;
+        let failure = FailureDetails::new(
+            "OrchestrationAlreadyExists",
+            format!("the instance id '{}' is in use by an instance that has not ended", child.instance_id),
+        );
+        let body = MessageBody::SubOrchestrationInstanceFailed { dispatch: parent.dispatch, failure };
+        let message = store.post(parent.key, Some(parent.execution), body, now, now);
+        return (ChildOutcome::AlreadyExists, message.map(|message| Sent { key: parent.key, message }));
+    }
+    let mut row = Row::new(
+        ExecutionStarted {
+            instance_id: child.instance_id,
+            execution_id: child.execution_id,
+            name: child.name,
+            version: child.version,
+            input: child.input,
+            parent: Some(child.parent),
+            tags: child.tags,
+            scheduled_start: None,
+        },
+        None,
+        now,
+    );
+    if child.born_claimed {
+        row.locked_by = Some(node);
+        row.due_at = None;
+    }
+    (ChildOutcome::Created(store.insert(row)), None)
+}
+
+/// Dropped without an error when the target is gone, has ended, or has gone on to another execution.
+fn send(store: &mut Store, message: OutboundMessage, now: Timestamp) -> Option<Sent> {
+    let (key, execution) = match message.target {
+        Target::Instance(id) => (*store.ids.get(&id)?, None),
+        Target::Execution { key, execution, .. } => (key, Some(execution)),
+    };
+    if let MessageBody::ExecutionTerminated { reason, .. } = &message.body
+        && store.terminate_pending(key, reason.as_deref(), now)
+    {
+        return None;
+    }
+    let current = store.rows.get(&key)?.execution;
+    if execution.is_some_and(|execution| execution != current) {
+        return None;
+    }
+    let message = store.post(key, execution, message.body, now, now)?;
+    Some(Sent { key, message })
+}

@@ -1,0 +1,281 @@
+//! The in-memory backend: the model that other backends are held to, and what users test their orchestrations with.
+//!
+//! One lock around plain maps, so that each operation is atomic by construction. Its clock is tokio's, and so stands
+//! still or jumps with it in tests. Deliberately absent: durability, and any attempt to be fast with many instances.
+
+mod checkpoint;
+mod claims;
+mod queries;
+mod store;
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use everdure_core::{
+    AbandonActivity, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
+    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    ReusePolicy, SendMessage, SendOutcome, Timestamp,
+};
+use tokio::sync::broadcast;
+use tokio::time::Instant;
+
+use store::{NodeRow, Row, Store, first_execution};
+
+/// Hints kept for a slow listener; one that falls behind looks at everything.
+const HINTS: usize = 256;
+
+/// A task hub in memory.
+pub struct InMemoryBackend {
+    store: Mutex<Store>,
+    started: (Instant, Timestamp),
+    hints: broadcast::Sender<Hint>,
+}
+
+impl InMemoryBackend {
+    /// An empty task hub whose clock begins at `start`.
+    #[must_use]
+    pub fn starting_at(start: Timestamp) -> Self {
+        let (hints, _) = broadcast::channel(HINTS);
+        Self { store: Mutex::default(), started: (Instant::now(), start), hints }
+    }
+
+    fn lock(&self) -> (MutexGuard<'_, Store>, Timestamp) {
+        // A panic inside an operation leaves the maps whole: conditions are checked before anything is changed.
+        let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = self.now();
+        (store, now)
+    }
+
+    fn hint(&self, hint: Hint) {
+        // Nobody listening is no fault.
+        let _ = self.hints.send(hint);
+    }
+
+    fn live(store: &Store, node: NodeId) -> BackendResult<()> {
+        if store.nodes.contains_key(&node) { Ok(()) } else { Err(BackendError::NodeGone) }
+    }
+
+    fn changed(&self, id: &InstanceId) {
+        self.hint(Hint::Changed(vec![id.clone()]));
+    }
+}
+
+impl Default for InMemoryBackend {
+    /// An empty task hub whose clock begins at the wall clock's time.
+    fn default() -> Self {
+        // A wall clock before 1970 is taken for 1970.
+        let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::starting_at(Timestamp::UNIX_EPOCH + TimeDelta::microseconds(since_1970.as_micros() as i64))
+    }
+}
+
+fn lease(node: NodeId, lease: Duration, store: &Store) -> NodeLease {
+    NodeLease { node, lease, live_nodes: u32::try_from(store.nodes.len()).unwrap_or(u32::MAX) }
+}
+
+fn delta(duration: Duration) -> TimeDelta {
+    TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
+}
+
+#[async_trait]
+impl Backend for InMemoryBackend {
+    async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease> {
+        let (mut store, now) = self.lock();
+        let node = NodeId(store.next_number());
+        let duration = delta(request.lease);
+        store.nodes.insert(node, NodeRow { lease: duration, expires_at: now + duration });
+        Ok(lease(node, request.lease, &store))
+    }
+
+    async fn renew_node(&self, node: NodeId) -> BackendResult<NodeLease> {
+        let (mut store, now) = self.lock();
+        let row = store.nodes.get_mut(&node).ok_or(BackendError::NodeGone)?;
+        row.expires_at = now + row.lease;
+        let duration = row.lease.to_std().unwrap_or_default();
+        Ok(lease(node, duration, &store))
+    }
+
+    async fn reap_nodes(&self) -> BackendResult<Reaped> {
+        let (mut store, now) = self.lock();
+        let dead: Vec<_> = store.nodes.iter().filter(|(_, row)| row.expires_at < now).map(|(node, _)| *node).collect();
+        store.nodes.retain(|node, _| !dead.contains(node));
+        let released = store.release_all(&dead, now);
+        if released > 0 {
+            self.hint(Hint::Orchestrations);
+            self.hint(Hint::Activities);
+        }
+        Ok(Reaped { nodes: dead, released })
+    }
+
+    async fn remove_node(&self, node: NodeId) -> BackendResult<()> {
+        let (mut store, now) = self.lock();
+        store.nodes.remove(&node);
+        store.release_all(&[node], now);
+        self.hint(Hint::Orchestrations);
+        self.hint(Hint::Activities);
+        Ok(())
+    }
+
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>) -> BackendResult<u64> {
+        let (mut store, now) = self.lock();
+        let forgotten = |key: &InstanceKey, row: &Row| row.locked_by == Some(node) && !known.contains(key);
+        let mut released = 0;
+        for (_, row) in store.rows.iter_mut().filter(|(key, row)| forgotten(key, row)) {
+            row.locked_by = None;
+            row.due_at = Some(now);
+            released += 1;
+        }
+        Ok(released)
+    }
+
+    async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
+        let (mut store, now) = self.lock();
+        if let Some((key, row)) = store.row_of(&request.instance_id) {
+            let same = request.request_id.is_some() && row.request_id == request.request_id;
+            if same {
+                let created_at = row.created_at;
+                return Ok(CreateOutcome::Created { key, born_claimed: false, created_at });
+            }
+            if !row.status.is_terminal() || request.reuse == ReusePolicy::Never {
+                return Ok(CreateOutcome::AlreadyExists { status: row.status });
+            }
+        }
+        let mut row = Row::new(first_execution(&request), request.request_id, now);
+        let starts_now = row.due_at.is_some_and(|due| due <= now);
+        let home = request.born_claimed.filter(|node| starts_now && store.nodes.contains_key(node));
+        if home.is_some() {
+            row.locked_by = home;
+            row.due_at = None;
+        }
+        let key = store.insert(row);
+        self.hint(Hint::Orchestrations);
+        Ok(CreateOutcome::Created { key, born_claimed: home.is_some(), created_at: now })
+    }
+
+    async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
+        let (mut store, now) = self.lock();
+        if request.request_id.is_some_and(|id| store.requests.contains(&id)) {
+            return Ok(SendOutcome::Repeated);
+        }
+        let Some((key, row)) = store.row_of(&request.instance_id) else { return Ok(SendOutcome::NotFound) };
+        if row.status.is_terminal() {
+            return Ok(SendOutcome::Finished);
+        }
+        let held_by = row.locked_by;
+        store.requests.extend(request.request_id);
+        if let MessageBody::ExecutionTerminated { reason, .. } = &request.body
+            && store.terminate_pending(key, reason.as_deref(), now)
+        {
+            self.changed(&request.instance_id);
+            self.hint(Hint::Orchestrations);
+            return Ok(SendOutcome::Terminated);
+        }
+        let Some(message) = store.post(key, None, request.body, now, now) else { return Ok(SendOutcome::Finished) };
+        self.hint(Hint::Orchestrations);
+        Ok(SendOutcome::Sent { key, message, held_by })
+    }
+
+    async fn lock_orchestrations(&self, request: LockOrchestrations) -> BackendResult<LockedOrchestrations> {
+        let (mut store, now) = self.lock();
+        Self::live(&store, request.node)?;
+        Ok(claims::lock_orchestrations(&mut store, &request, now))
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> BackendResult<CheckpointOutcome> {
+        let (mut store, now) = self.lock();
+        Self::live(&store, checkpoint.node)?;
+        let noteworthy = checkpoint.status.is_terminal() || checkpoint.turn == 0;
+        let id = checkpoint.instance_id.clone();
+        let rows = !checkpoint.activities.is_empty();
+        let outcome = checkpoint::checkpoint(&mut store, checkpoint, now);
+        if matches!(outcome, CheckpointOutcome::Landed(_)) {
+            self.hint(Hint::Orchestrations);
+            if rows {
+                self.hint(Hint::Activities);
+            }
+            if noteworthy {
+                self.changed(&id);
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn demote(&self, request: Demote) -> BackendResult<DemoteOutcome> {
+        let (mut store, now) = self.lock();
+        Self::live(&store, request.node)?;
+        let outcome = claims::demote(&mut store, request, now);
+        self.hint(Hint::Orchestrations);
+        self.hint(Hint::Activities);
+        Ok(outcome)
+    }
+
+    async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
+        let (mut store, now) = self.lock();
+        Self::live(&store, request.node)?;
+        Ok(claims::lock_activities(&mut store, &request, now))
+    }
+
+    async fn complete_activity(&self, request: CompleteActivity) -> BackendResult<CompleteOutcome> {
+        let (mut store, now) = self.lock();
+        Self::live(&store, request.node)?;
+        let outcome = claims::complete_activity(&mut store, request, now);
+        self.hint(Hint::Orchestrations);
+        Ok(outcome)
+    }
+
+    async fn abandon_activity(&self, request: AbandonActivity) -> BackendResult<bool> {
+        let (mut store, now) = self.lock();
+        let abandoned = claims::abandon_activity(&mut store, request, now);
+        self.hint(Hint::Activities);
+        Ok(abandoned)
+    }
+
+    async fn get_instances(&self, ids: Vec<InstanceId>, payloads: bool) -> BackendResult<Vec<InstanceRecord>> {
+        let (mut store, _) = self.lock();
+        Ok(ids.iter().filter_map(|id| store.row_of(id).map(|(key, row)| row.record(key, payloads))).collect())
+    }
+
+    async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page> {
+        queries::query_instances(&self.lock().0, &query)
+    }
+
+    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        let (mut store, _) = self.lock();
+        Ok(store.row_of(&id).map(|(key, row)| (row.record(key, true), row.history.clone())))
+    }
+
+    async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
+        queries::purge_instances(&mut self.lock().0, &filter)
+    }
+
+    fn now(&self) -> Timestamp {
+        let (instant, start) = self.started;
+        let micros = i64::try_from(instant.elapsed().as_micros()).unwrap_or(i64::MAX);
+        start + TimeDelta::microseconds(micros)
+    }
+
+    fn hints(&self) -> Box<dyn HintStream> {
+        Box::new(Listener { hints: self.hints.subscribe() })
+    }
+}
+
+struct Listener {
+    hints: broadcast::Receiver<Hint>,
+}
+
+#[async_trait]
+impl HintStream for Listener {
+    async fn next(&mut self) -> Hint {
+        use broadcast::error::RecvError;
+        match self.hints.recv().await {
+            Ok(hint) => hint,
+            // What was missed may have been anything; looking at orchestrations finds most of it.
+            Err(RecvError::Lagged(_)) => Hint::Orchestrations,
+            Err(RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}

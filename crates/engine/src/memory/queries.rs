@@ -1,0 +1,79 @@
+//! Looking at instances, and removing them.
+
+use everdure_core::{
+    BackendError, BackendResult, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken, PurgeFilter,
+    PurgeOutcome,
+};
+
+use super::store::{Row, Store};
+
+/// Pages of more would only make the caller wait.
+const LARGEST_PAGE: u32 = 1000;
+
+pub(super) fn query_instances(store: &Store, query: &InstanceQuery) -> BackendResult<Page> {
+    if !(1..=LARGEST_PAGE).contains(&query.page_size) {
+        let size = query.page_size;
+        return Err(BackendError::invalid(format!("a page of {size} instances: ask for 1 to {LARGEST_PAGE}")));
+    }
+    let below = query.after.map_or(InstanceKey(i64::MAX), |token| token.0);
+    let size = usize::try_from(query.page_size).unwrap_or(usize::MAX);
+    let mut found = store.rows.range(..below).rev().filter(|(_, row)| matches(row, query));
+    let instances: Vec<_> = found.by_ref().take(size).map(|(key, row)| row.record(*key, query.payloads)).collect();
+    let next = found.next().and(instances.last()).map(|last| PageToken(last.key));
+    Ok(Page { instances, next })
+}
+
+fn matches(row: &Row, query: &InstanceQuery) -> bool {
+    (query.statuses.is_empty() || query.statuses.contains(&row.status))
+        && query.created_from.is_none_or(|from| row.created_at >= from)
+        && query.created_to.is_none_or(|to| row.created_at <= to)
+        && query.id_prefix.as_ref().is_none_or(|prefix| row.started.instance_id.as_str().starts_with(prefix))
+        && query.name.as_ref().is_none_or(|name| row.started.name == *name)
+        && query.tags.iter().all(|(key, value)| row.started.tags.get(key) == Some(value))
+}
+
+pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> BackendResult<PurgeOutcome> {
+    let keys = match filter {
+        PurgeFilter::Instance { instance_id, force } => {
+            let found = store.row_of(instance_id).filter(|(_, row)| *force || row.status.is_terminal());
+            found.map(|(key, _)| key).into_iter().collect()
+        }
+        PurgeFilter::Finished { statuses, .. } => {
+            if let Some(live) = statuses.iter().find(|status| !status.is_terminal()) {
+                return Err(BackendError::invalid(format!(
+                    "purging instances that are {live}: only Completed, Failed and Terminated ones are purged by filter"
+                )));
+            }
+            finished(store, filter)
+        }
+    };
+    let limit = match filter {
+        PurgeFilter::Instance { .. } => usize::MAX,
+        PurgeFilter::Finished { limit, .. } => usize::try_from(*limit).unwrap_or(usize::MAX),
+    };
+    let complete = keys.len() <= limit;
+    let mut purged = 0;
+    for key in keys.into_iter().take(limit) {
+        if let Some(row) = store.rows.get(&key) {
+            store.ids.remove(&row.started.instance_id.clone());
+            store.forget(key);
+            purged += 1;
+        }
+    }
+    Ok(PurgeOutcome { purged, complete })
+}
+
+fn finished(store: &Store, filter: &PurgeFilter) -> Vec<InstanceKey> {
+    let PurgeFilter::Finished { statuses, created_from, created_to, completed_to, .. } = filter else {
+        return Vec::new();
+    };
+    let wanted = |status: OrchestrationStatus| statuses.is_empty() || statuses.contains(&status);
+    let rows = store.rows.iter().filter(|(_, row)| {
+        row.status.is_terminal()
+            && wanted(row.status)
+            && created_from.is_none_or(|from| row.created_at >= from)
+            && created_to.is_none_or(|to| row.created_at <= to)
+            && completed_to.is_none_or(|to| row.completed_at.is_some_and(|completed| completed <= to))
+    });
+    rows.map(|(key, _)| *key).collect()
+}

@@ -1,0 +1,277 @@
+//! What the in-memory backend keeps, and the small steps that every operation is made of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+use everdure_core::{
+    ActivityId, ActivityTask, CreateInstance, DispatchId, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey,
+    InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink,
+    RequestId, Timestamp,
+};
+
+/// A live process.
+pub(super) struct NodeRow {
+    pub lease: TimeDelta,
+    pub expires_at: Timestamp,
+}
+
+/// One instance, with its messages and the turns of its current execution.
+pub(super) struct Row {
+    pub started: ExecutionStarted,
+    pub request_id: Option<RequestId>,
+    pub status: OrchestrationStatus,
+    pub custom_status: Option<String>,
+    pub output: Option<String>,
+    pub failure: Option<everdure_core::FailureDetails>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+    pub completed_at: Option<Timestamp>,
+    pub turn: i64,
+    pub execution: i32,
+    pub execution_turn: i64,
+    pub claim: i32,
+    pub locked_by: Option<NodeId>,
+    /// When there is something to do; `None`: nothing.
+    pub due_at: Option<Timestamp>,
+    pub messages: BTreeMap<MessageNumber, Message>,
+    pub history: Vec<HistoryTurn>,
+}
+
+/// An activity that waits for a worker, or runs on one.
+pub(super) struct ActivityRow {
+    pub task: ActivityTask,
+    pub visible_at: Timestamp,
+    pub locked_by: Option<NodeId>,
+    pub attempt: i32,
+}
+
+/// Everything.
+#[derive(Default)]
+pub(super) struct Store {
+    pub nodes: BTreeMap<NodeId, NodeRow>,
+    pub ids: BTreeMap<InstanceId, InstanceKey>,
+    pub rows: BTreeMap<InstanceKey, Row>,
+    pub activities: BTreeMap<ActivityId, ActivityRow>,
+    pub requests: BTreeSet<RequestId>,
+    /// One counter for keys, nodes, messages and activities: whatever it gives is new.
+    last: i64,
+    /// Counts down: events that continue-as-new carries over go ahead of all that waits.
+    first: i64,
+}
+
+impl Row {
+    /// A new instance in its first execution.
+    pub fn new(started: ExecutionStarted, request_id: Option<RequestId>, now: Timestamp) -> Self {
+        let due_at = Some(started.scheduled_start.map_or(now, |start| start.max(now)));
+        Self {
+            started,
+            request_id,
+            status: OrchestrationStatus::Pending,
+            custom_status: None,
+            output: None,
+            failure: None,
+            created_at: now,
+            updated_at: now,
+            completed_at: None,
+            turn: 0,
+            execution: 0,
+            execution_turn: 0,
+            claim: 0,
+            locked_by: None,
+            due_at,
+            messages: BTreeMap::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// Pending means not before its time: messages do not change when it is due.
+    pub fn wake_at(&mut self, at: Timestamp) {
+        if self.status != OrchestrationStatus::Pending {
+            self.due_at = Some(self.due_at.map_or(at, |due| due.min(at)));
+        }
+    }
+
+    /// When the next message may be delivered.
+    pub fn next_message(&self) -> Option<Timestamp> {
+        self.messages.values().map(|message| message.visible_at).min()
+    }
+
+    /// Ends the instance and forgets what still waited for it.
+    pub fn finish(&mut self, status: OrchestrationStatus, now: Timestamp) {
+        self.status = status;
+        self.completed_at = Some(now);
+        self.locked_by = None;
+        self.due_at = None;
+        self.messages.clear();
+    }
+
+    pub fn record(&self, key: InstanceKey, payloads: bool) -> InstanceRecord {
+        let payload = |text: &Option<String>| text.clone().filter(|_| payloads);
+        InstanceRecord {
+            key,
+            instance_id: self.started.instance_id.clone(),
+            execution_id: self.started.execution_id,
+            execution: self.execution,
+            name: self.started.name.clone(),
+            version: self.started.version.clone(),
+            parent_instance_id: self.started.parent.as_ref().map(|parent| parent.instance_id.clone()),
+            tags: self.started.tags.clone(),
+            status: self.status,
+            created_at: self.created_at,
+            scheduled_start: self.started.scheduled_start,
+            updated_at: self.updated_at,
+            completed_at: self.completed_at,
+            turn: self.turn,
+            input: payload(&self.started.input),
+            output: payload(&self.output),
+            custom_status: payload(&self.custom_status),
+            failure: self.failure.clone().filter(|_| payloads),
+        }
+    }
+}
+
+impl Store {
+    pub fn next_number(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
+    pub fn row_of(&mut self, id: &InstanceId) -> Option<(InstanceKey, &mut Row)> {
+        let key = *self.ids.get(id)?;
+        self.rows.get_mut(&key).map(|row| (key, row))
+    }
+
+    /// Puts a new row under its id; whatever had the id before is gone with all that belonged to it.
+    pub fn insert(&mut self, row: Row) -> InstanceKey {
+        let key = InstanceKey(self.next_number());
+        if let Some(old) = self.ids.insert(row.started.instance_id.clone(), key) {
+            self.forget(old);
+        }
+        self.rows.insert(key, row);
+        key
+    }
+
+    /// Removes an instance's row and activities; its id is the caller's affair.
+    pub fn forget(&mut self, key: InstanceKey) {
+        self.rows.remove(&key);
+        self.activities.retain(|_, activity| activity.task.key != key);
+    }
+
+    /// Adds a message to a live row and makes the row due when it may be delivered.
+    pub fn post(
+        &mut self,
+        key: InstanceKey,
+        execution: Option<i32>,
+        body: MessageBody,
+        now: Timestamp,
+        visible_at: Timestamp,
+    ) -> Option<Message> {
+        let number = MessageNumber(self.next_number());
+        self.post_as(key, Message { number, execution, sent_at: now, visible_at, body })
+    }
+
+    /// Adds events that were received and not consumed, ahead of all that waits.
+    pub fn post_carried(&mut self, key: InstanceKey, bodies: Vec<MessageBody>, now: Timestamp) -> Vec<Message> {
+        let count = i64::try_from(bodies.len()).expect("a count of events in memory fits");
+        self.first -= count;
+        let first = self.first;
+        let messages = bodies.into_iter().zip(first..).map(|(body, number)| Message {
+            number: MessageNumber(number),
+            execution: None,
+            sent_at: now,
+            visible_at: now,
+            body,
+        });
+        messages.filter_map(|message| self.post_as(key, message)).collect()
+    }
+
+    fn post_as(&mut self, key: InstanceKey, message: Message) -> Option<Message> {
+        let row = self.rows.get_mut(&key).filter(|row| !row.status.is_terminal())?;
+        row.wake_at(message.visible_at);
+        row.messages.insert(message.number, message.clone());
+        Some(message)
+    }
+
+    /// Ends a pending instance that nobody holds, and tells its parent. `false` when it is not such a one.
+    pub fn terminate_pending(&mut self, key: InstanceKey, reason: Option<&str>, now: Timestamp) -> bool {
+        let Some(row) = self.rows.get_mut(&key) else { return false };
+        if row.status != OrchestrationStatus::Pending || row.locked_by.is_some() {
+            return false;
+        }
+        row.finish(OrchestrationStatus::Terminated, now);
+        row.output = reason.map(str::to_owned);
+        row.turn += 1;
+        row.execution_turn = row.turn;
+        row.updated_at = now;
+        let (parent, name) = (row.started.parent.clone(), row.started.name.clone());
+        if let Some(parent) = parent {
+            self.tell_terminated(&parent, &name, reason, now);
+        }
+        true
+    }
+
+    fn tell_terminated(&mut self, parent: &ParentLink, name: &str, reason: Option<&str>, now: Timestamp) {
+        let failure = everdure_core::FailureDetails::new(
+            "OrchestrationTerminated",
+            format!("sub-orchestration '{name}' was terminated: {}", reason.unwrap_or("no reason given")),
+        );
+        let body = MessageBody::SubOrchestrationInstanceFailed { dispatch: parent.dispatch, failure };
+        let execution = self.rows.get(&parent.key).map(|row| row.execution);
+        if execution == Some(parent.execution) {
+            self.post(parent.key, execution, body, now, now);
+        }
+    }
+
+    pub fn add_activity(&mut self, key: InstanceKey, activity: NewActivity, now: Timestamp) {
+        let Some(row) = self.rows.get(&key) else { return };
+        let NewActivity { dispatch, name, version, input, tags } = activity;
+        let task = ActivityTask {
+            key,
+            instance_id: row.started.instance_id.clone(),
+            execution: row.execution,
+            dispatch,
+            name,
+            version,
+            input,
+            tags,
+            idempotency_key: format!("{}/{dispatch}", row.started.execution_id),
+        };
+        let id = ActivityId(self.next_number());
+        self.activities.insert(id, ActivityRow { task, visible_at: now, locked_by: None, attempt: 0 });
+    }
+
+    pub fn drop_activities(&mut self, key: InstanceKey, gone: impl Fn(DispatchId) -> bool) {
+        self.activities.retain(|_, activity| activity.task.key != key || !gone(activity.task.dispatch));
+    }
+
+    /// Frees everything that these nodes hold, and makes it due. Returns how much it was.
+    pub fn release_all(&mut self, nodes: &[NodeId], now: Timestamp) -> u64 {
+        let held = |locked_by: Option<NodeId>| locked_by.is_some_and(|node| nodes.contains(&node));
+        let mut released = 0;
+        for row in self.rows.values_mut().filter(|row| held(row.locked_by)) {
+            row.locked_by = None;
+            row.due_at = Some(now);
+            released += 1;
+        }
+        for activity in self.activities.values_mut().filter(|activity| held(activity.locked_by)) {
+            activity.locked_by = None;
+            activity.visible_at = now;
+            released += 1;
+        }
+        released
+    }
+}
+
+/// What opens the first execution of a new instance.
+pub(super) fn first_execution(request: &CreateInstance) -> ExecutionStarted {
+    ExecutionStarted {
+        instance_id: request.instance_id.clone(),
+        execution_id: request.execution_id,
+        name: request.name.clone(),
+        version: request.version.clone(),
+        input: request.input.clone(),
+        parent: None,
+        tags: request.tags.clone(),
+        scheduled_start: request.scheduled_start,
+    }
+}

@@ -2,7 +2,9 @@
 
 mod executor;
 mod memory;
+mod node;
 
 pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
 pub use memory::InMemoryBackend;
+pub use node::{Node, NodeOptions};
 pub use tokio_util::sync::CancellationToken;

@@ -1,0 +1,68 @@
+//! Running activities: those that have a row, and those that only history knows.
+
+use std::sync::Arc;
+
+use everdure_core::{
+    ActivityTask, BackendError, CompleteActivity, CompleteOutcome, FailureDetails, Limits, LockedActivity, MessageBody,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::incarnation::Incarnation;
+
+/// Runs an activity to its end; a panic is a failure, and so is a result that cannot be stored.
+pub(super) async fn run(
+    node: &Incarnation,
+    task: ActivityTask,
+    cancelled: CancellationToken,
+) -> Result<Option<String>, FailureDetails> {
+    let name = task.name.clone();
+    let Some(executor) = node.registry.activity(&name, task.version.as_deref()).cloned() else {
+        return Err(FailureDetails::new("ActivityNotRegistered", format!("no worker here takes activity '{name}'")));
+    };
+    let running = tokio::spawn(async move { executor.run(task, cancelled).await });
+    let result = match running.await {
+        Ok(result) => result,
+        Err(panic) => Err(FailureDetails::new("Panic", format!("activity '{name}' panicked: {panic}"))),
+    }?;
+    match Limits::default().check_payload("the result of the activity", result.as_deref()) {
+        Ok(()) => Ok(result),
+        Err(problem) => Err(FailureDetails::new("InvalidResult", format!("activity '{name}': {problem}"))),
+    }
+}
+
+/// Runs an activity that has a row, and delivers its result.
+pub(super) fn run_row(node: &Arc<Incarnation>, item: LockedActivity) {
+    let node = Arc::clone(node);
+    tokio::spawn(async move {
+        let ended = node.ended.clone();
+        ended.run_until_cancelled(run_and_deliver(&node, item)).await
+    });
+}
+
+async fn run_and_deliver(node: &Arc<Incarnation>, item: LockedActivity) {
+    let Ok(_place) = node.places.acquire().await else { return };
+    let task = item.task;
+    let (key, instance_id, execution) = (task.key, task.instance_id.clone(), task.execution);
+    let dispatch = task.dispatch;
+    let body = match run(node, task, node.ended.child_token()).await {
+        Ok(result) => MessageBody::TaskCompleted { dispatch, result },
+        Err(failure) => MessageBody::TaskFailed { dispatch, failure },
+    };
+    let completion =
+        CompleteActivity { id: item.id, attempt: item.attempt, node: node.node, key, instance_id, execution, body };
+    loop {
+        match node.backend.complete_activity(completion.clone()).await {
+            Ok(CompleteOutcome::Delivered { sent, held_by }) => {
+                if held_by == Some(node.node) {
+                    node.deliver_sent(vec![sent]);
+                }
+                return;
+            }
+            Ok(CompleteOutcome::Lost | CompleteOutcome::Rejected(_)) | Err(BackendError::NodeGone) => return,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "could not deliver a result; trying again");
+                tokio::time::sleep(node.options.retry_after).await;
+            }
+        }
+    }
+}

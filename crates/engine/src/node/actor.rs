@@ -1,0 +1,389 @@
+//! The actor of a resident instance: the only one who decides what its next turn sees.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use everdure_core::{
+    Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DispatchId,
+    ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody, MessageNumber, NewActivity,
+    NewChild, NextExecution, OpenTurn, RuntimeState, TurnActions,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::activities;
+use super::incarnation::Incarnation;
+use crate::{LiveOrchestration, NewTurn};
+
+/// What an actor is told.
+pub(super) enum Mail {
+    Messages(Vec<Message>),
+    Completed(DispatchId, Result<Option<String>, FailureDetails>),
+    GiveUp,
+}
+
+struct Running {
+    activity: NewActivity,
+    cancel: CancellationToken,
+}
+
+pub(super) struct Actor {
+    node: Arc<Incarnation>,
+    pub state: RuntimeState,
+    claim: i32,
+    mail: mpsc::UnboundedSender<Mail>,
+    received: mpsc::UnboundedReceiver<Mail>,
+    inbox: Vec<InboxItem>,
+    /// The turns that a new live orchestration has to see again.
+    pub history: Vec<HistoryTurn>,
+    live: Option<Box<dyn LiveOrchestration>>,
+    running: BTreeMap<DispatchId, Running>,
+    seen: BTreeSet<MessageNumber>,
+    lost: bool,
+}
+
+/// Whether the actor goes on.
+enum Next {
+    Turn,
+    End,
+}
+
+impl Actor {
+    pub fn new(
+        node: Arc<Incarnation>,
+        state: RuntimeState,
+        claim: i32,
+        mail: mpsc::UnboundedSender<Mail>,
+        received: mpsc::UnboundedReceiver<Mail>,
+    ) -> Self {
+        Self {
+            node,
+            state,
+            claim,
+            mail,
+            received,
+            inbox: Vec::new(),
+            history: Vec::new(),
+            live: None,
+            running: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            lost: false,
+        }
+    }
+
+    pub async fn run(mut self) {
+        while let Next::Turn = self.step().await {}
+        for running in self.running.values() {
+            running.cancel.cancel();
+        }
+        self.node.leave(self.state.key, &self.mail);
+        if self.lost {
+            self.node.release_unknown().await;
+        }
+    }
+
+    async fn step(&mut self) -> Next {
+        while let Ok(mail) = self.received.try_recv() {
+            if let Next::End = self.take(mail).await {
+                return Next::End;
+            }
+        }
+        let limit = usize::try_from(self.node.options.events_per_turn).unwrap_or(usize::MAX);
+        match OpenTurn::begin(&self.state, &mut self.inbox, self.node.backend.now(), limit) {
+            Some(turn) => self.turn(turn).await,
+            None if self.running.is_empty() => self.give_up(None).await,
+            None => match self.received.recv().await {
+                Some(mail) => self.take(mail).await,
+                None => Next::End,
+            },
+        }
+    }
+
+    async fn take(&mut self, mail: Mail) -> Next {
+        match mail {
+            Mail::Messages(messages) => self.receive(messages),
+            Mail::Completed(dispatch, outcome) => {
+                if self.running.remove(&dispatch).is_some() {
+                    let at = self.node.backend.now();
+                    self.inbox.push(InboxItem::Completion { dispatch, at, outcome });
+                }
+            }
+            Mail::GiveUp => return self.give_up(None).await,
+        }
+        Next::Turn
+    }
+
+    /// Takes messages; what the store repeats is dropped by number.
+    pub fn receive(&mut self, messages: Vec<Message>) {
+        let new: Vec<_> = messages.into_iter().filter(|message| self.seen.insert(message.number)).collect();
+        self.inbox.extend(new.into_iter().map(InboxItem::Message));
+    }
+
+    async fn turn(&mut self, turn: OpenTurn) -> Next {
+        let actions = if turn.runs_user_code(&self.state) {
+            match self.decide(&turn).await {
+                Some(actions) => actions,
+                None => return self.give_up(Some(self.node.options.retry_after)).await,
+            }
+        } else {
+            TurnActions::default()
+        };
+        let applied = turn.clone().apply(&self.state, self.node.node, self.claim, actions).or_else(|error| {
+            let failing = fail(FailureDetails::new("InvalidAction", error.to_string()));
+            turn.apply(&self.state, self.node.node, self.claim, failing)
+        });
+        match applied {
+            Ok(checkpoint) => self.write(checkpoint).await,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a failure could not be recorded");
+                self.give_up(Some(self.node.options.retry_after)).await
+            }
+        }
+    }
+
+    /// Runs user code; `None` when no worker here can.
+    async fn decide(&mut self, turn: &OpenTurn) -> Option<TurnActions> {
+        let mut live = match self.live.take() {
+            Some(live) => live,
+            None => {
+                let started = &self.state.started;
+                let executor = self.node.registry.orchestration(&started.name, started.version.as_deref())?;
+                let mut live = executor.begin(started);
+                for past in &self.history {
+                    if let Err(failure) = live.replay(past).await {
+                        return Some(fail(failure));
+                    }
+                }
+                self.history.clear();
+                live
+            }
+        };
+        let new = NewTurn { number: turn.number(), time: turn.time(), events: turn.events() };
+        match live.run_turn(new).await {
+            Ok(actions) => {
+                self.live = Some(live);
+                Some(actions)
+            }
+            Err(fault) => {
+                tracing::warn!(error = &fault as &dyn std::error::Error, "backing off");
+                None
+            }
+        }
+    }
+
+    async fn write(&mut self, mut checkpoint: Checkpoint) -> Next {
+        let local = self.place(&mut checkpoint);
+        let running = self.running.keys().filter(|dispatch| !checkpoint.cancelled.contains(dispatch)).count();
+        checkpoint.hold = !checkpoint.status.is_terminal()
+            && (!local.is_empty()
+                || running > 0 && checkpoint.next_execution.is_none()
+                || checkpoint.next_execution.is_some()
+                || !self.inbox.is_empty());
+        self.welcome_children(&mut checkpoint);
+        let landed = loop {
+            match self.node.backend.checkpoint(checkpoint.clone()).await {
+                Ok(CheckpointOutcome::Landed(landed)) => break landed,
+                // The row moved on, or a timer is not due after all: what the store says is read anew.
+                Ok(CheckpointOutcome::Lost) => {
+                    self.lost = true;
+                    return Next::End;
+                }
+                Err(BackendError::NodeGone) => return Next::End,
+                Ok(CheckpointOutcome::Early) => return self.give_up(None).await,
+                Ok(CheckpointOutcome::Rejected(failure)) => {
+                    tracing::error!(%failure, instance = %checkpoint.instance_id, "a turn cannot be stored");
+                    return self.give_up(Some(self.node.options.retry_after)).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "could not write a turn; trying again");
+                    tokio::time::sleep(self.node.options.retry_after).await;
+                }
+            }
+        };
+        self.landed(checkpoint, local, landed)
+    }
+
+    /// Takes out of the checkpoint the activities that start here as soon as it is durable.
+    fn place(&self, checkpoint: &mut Checkpoint) -> Vec<(NewActivity, OwnedSemaphorePermit)> {
+        let mut local = Vec::new();
+        let mut rows = Vec::new();
+        for activity in std::mem::take(&mut checkpoint.activities) {
+            match self.accept(&activity) {
+                Some(permit) => local.push((activity, permit)),
+                None => rows.push(activity),
+            }
+        }
+        checkpoint.activities = rows;
+        local
+    }
+
+    fn accept(&self, activity: &NewActivity) -> Option<OwnedSemaphorePermit> {
+        self.node.registry.activity(&activity.name, activity.version.as_deref())?;
+        if self.node.draining.is_cancelled() {
+            return None;
+        }
+        Arc::clone(&self.node.accepted).try_acquire_owned().ok()
+    }
+
+    fn welcome_children(&self, checkpoint: &mut Checkpoint) {
+        let mut room = if self.node.draining.is_cancelled() { 0 } else { self.node.room() };
+        for child in &mut checkpoint.children {
+            let known = self.node.registry.orchestration(&child.name, child.version.as_deref()).is_some();
+            child.born_claimed = known && room > 0;
+            room = room.saturating_sub(usize::from(child.born_claimed));
+        }
+    }
+
+    fn landed(
+        &mut self,
+        checkpoint: Checkpoint,
+        local: Vec<(NewActivity, OwnedSemaphorePermit)>,
+        landed: Landed,
+    ) -> Next {
+        for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
+            if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
+                self.node.admit_newborn(*key, started(child));
+            }
+        }
+        for dispatch in &checkpoint.cancelled {
+            self.stop(*dispatch);
+        }
+        let turn = checkpoint.turn + 1;
+        match checkpoint.next_execution {
+            Some(next) => self.continue_as_new(turn, next),
+            None => {
+                if let Err(error) = self.state.fold(turn, checkpoint.time, &checkpoint.events) {
+                    tracing::error!(error = &error as &dyn std::error::Error, "memory and store disagree");
+                    return Next::End;
+                }
+            }
+        }
+        for (activity, permit) in local {
+            self.start(activity, permit);
+        }
+        let (own, others): (Vec<_>, Vec<_>) = landed.delivered.into_iter().partition(|sent| sent.key == self.state.key);
+        self.receive(own.into_iter().map(|sent| sent.message).collect());
+        self.node.deliver_sent(others);
+        if checkpoint.hold { Next::Turn } else { Next::End }
+    }
+
+    fn continue_as_new(&mut self, turn: i64, next: NextExecution) {
+        let dispatches: Vec<_> = self.running.keys().copied().collect();
+        dispatches.into_iter().for_each(|dispatch| self.stop(dispatch));
+        let started = ExecutionStarted {
+            execution_id: next.execution_id,
+            version: next.version,
+            input: next.input,
+            ..self.state.started.clone()
+        };
+        self.state = RuntimeState::new(self.state.key, self.state.execution + 1, turn, started);
+        self.live = None;
+        self.history.clear();
+        self.inbox.retain(|item| matches!(item, InboxItem::Message(message) if message.execution.is_none()));
+    }
+
+    fn stop(&mut self, dispatch: DispatchId) {
+        if let Some(running) = self.running.remove(&dispatch) {
+            running.cancel.cancel();
+        }
+    }
+
+    /// Starts what a former holder had started: the same step, under the same key.
+    pub fn dispatch_again(&mut self, open: Vec<NewActivity>) {
+        for activity in open {
+            let known = self.node.registry.activity(&activity.name, activity.version.as_deref()).is_some();
+            // More than is welcome when many come back at once; they wait for their places in memory.
+            let permit = Arc::clone(&self.node.accepted).try_acquire_owned().ok();
+            if known {
+                self.start_with(activity, permit);
+            } else {
+                let cancel = CancellationToken::new();
+                self.running.insert(activity.dispatch, Running { activity, cancel });
+                // Nobody here takes it: give it a row, for others.
+                let _ = self.mail.send(Mail::GiveUp);
+            }
+        }
+    }
+
+    fn start(&mut self, activity: NewActivity, permit: OwnedSemaphorePermit) {
+        self.start_with(activity, Some(permit));
+    }
+
+    fn start_with(&mut self, activity: NewActivity, permit: Option<OwnedSemaphorePermit>) {
+        let cancel = self.node.ended.child_token();
+        let task = self.task(&activity);
+        let (node, mail, cancelled) = (Arc::clone(&self.node), self.mail.clone(), cancel.clone());
+        let dispatch = activity.dispatch;
+        self.running.insert(dispatch, Running { activity, cancel });
+        tokio::spawn(async move {
+            let _accepted = permit;
+            let Ok(_place) = node.places.acquire().await else { return };
+            let outcome = activities::run(&node, task, cancelled).await;
+            // An actor that has gone has given the activity a row, or nobody waits for it.
+            let _ = mail.send(Mail::Completed(dispatch, outcome));
+        });
+    }
+
+    fn task(&self, activity: &NewActivity) -> ActivityTask {
+        ActivityTask {
+            key: self.state.key,
+            instance_id: self.state.started.instance_id.clone(),
+            execution: self.state.execution,
+            dispatch: activity.dispatch,
+            name: activity.name.clone(),
+            version: activity.version.clone(),
+            input: activity.input.clone(),
+            tags: activity.tags.clone(),
+            idempotency_key: self.state.idempotency_key(activity.dispatch),
+        }
+    }
+
+    /// Ends residency: rows for what runs here, messages for results that no turn has seen, release.
+    async fn give_up(&mut self, retry_after: Option<std::time::Duration>) -> Next {
+        let completions = self.inbox.iter().filter_map(|item| match item {
+            InboxItem::Completion { dispatch, outcome: Ok(result), .. } => {
+                Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
+            }
+            InboxItem::Completion { dispatch, outcome: Err(failure), .. } => {
+                Some(MessageBody::TaskFailed { dispatch: *dispatch, failure: failure.clone() })
+            }
+            InboxItem::Message(_) => None,
+        });
+        let request = Demote {
+            key: self.state.key,
+            instance_id: self.state.started.instance_id.clone(),
+            node: self.node.node,
+            claim: self.claim,
+            turn: self.state.turn,
+            execution: self.state.execution,
+            activities: self.running.values().map(|running| running.activity.clone()).collect(),
+            completions: completions.collect(),
+            retry_after,
+        };
+        while let Err(error) = self.node.backend.demote(request.clone()).await {
+            if matches!(error, BackendError::NodeGone) {
+                break;
+            }
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not give an instance back; trying again");
+            tokio::time::sleep(self.node.options.retry_after).await;
+        }
+        Next::End
+    }
+}
+
+fn fail(failure: FailureDetails) -> TurnActions {
+    TurnActions { actions: vec![Action { id: -1, kind: ActionKind::Fail { failure } }], custom_status: None }
+}
+
+fn started(child: NewChild) -> ExecutionStarted {
+    ExecutionStarted {
+        instance_id: child.instance_id,
+        execution_id: child.execution_id,
+        name: child.name,
+        version: child.version,
+        input: child.input,
+        parent: Some(child.parent),
+        tags: child.tags,
+        scheduled_start: None,
+    }
+}

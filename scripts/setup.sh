@@ -69,7 +69,7 @@ check_component() {
 
 install_rust() {
   if [[ $(os_field VERSION_ID) == 12 ]]; then
-    echo "curl -sSf https://sh.rustup.rs | sh -s -- -y -c clippy -c rustfmt"
+    echo "install Rust with rustup, then: rustup component add clippy rustfmt"
   else
     echo "$(as_root apt-get install -y rustup) && rustup default stable"
   fi

@@ -15,3 +15,6 @@ step bash scripts/check-arrows.sh
 step cargo clippy --locked --workspace --all-targets -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 step cargo test --locked --workspace --no-fail-fast
+for example in crates/sdk/examples/*.rs; do
+  step cargo run --locked --quiet -p everdure --example "$(basename "$example" .rs)"
+done

@@ -1,8 +1,8 @@
 //! What one turn changes: written as one atomic step, or not at all.
 
 use crate::{
-    DispatchId, ExecutionId, FailureDetails, HistoryEvent, InstanceId, InstanceKey, Message, MessageBody,
-    MessageNumber, NodeId, OrchestrationStatus, ParentLink, Tags, Timestamp,
+    DispatchId, ExecutionId, ExecutionStarted, FailureDetails, HistoryEvent, InstanceId, InstanceKey, Message,
+    MessageBody, MessageNumber, NodeId, OrchestrationStatus, ParentLink, Tags, Timestamp,
 };
 
 /// The outcome of a turn, ready to be written. It lands only if the row still stands at `turn`, held by `node`
@@ -119,6 +119,23 @@ pub struct NewChild {
     pub parent: ParentLink,
     /// Whether it is born held by the checkpoint's node.
     pub born_claimed: bool,
+}
+
+impl NewChild {
+    /// What opens the child's first execution.
+    #[must_use]
+    pub fn into_started(self) -> ExecutionStarted {
+        ExecutionStarted {
+            instance_id: self.instance_id,
+            execution_id: self.execution_id,
+            name: self.name,
+            version: self.version,
+            input: self.input,
+            parent: Some(self.parent),
+            tags: self.tags,
+            scheduled_start: None,
+        }
+    }
 }
 
 /// An activity to write as a row.

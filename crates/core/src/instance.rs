@@ -1,8 +1,8 @@
 //! What clients ask for: create an instance, send it a message, look at it, remove it.
 
 use crate::{
-    ExecutionId, FailureDetails, InstanceId, InstanceKey, Message, MessageBody, MessageNumber, NodeId,
-    OrchestrationStatus, RequestId, Tags, Timestamp,
+    ExecutionId, ExecutionStarted, FailureDetails, InstanceId, InstanceKey, Message, MessageBody, MessageNumber,
+    NodeId, OrchestrationStatus, RequestId, Tags, Timestamp,
 };
 
 /// Creates an instance.
@@ -28,6 +28,23 @@ pub struct CreateInstance {
     pub request_id: Option<RequestId>,
     /// The node that takes the instance at once, if it has room and a worker for it.
     pub born_claimed: Option<NodeId>,
+}
+
+impl CreateInstance {
+    /// What opens the first execution of the instance.
+    #[must_use]
+    pub fn started(&self) -> ExecutionStarted {
+        ExecutionStarted {
+            instance_id: self.instance_id.clone(),
+            execution_id: self.execution_id,
+            name: self.name.clone(),
+            version: self.version.clone(),
+            input: self.input.clone(),
+            parent: None,
+            tags: self.tags.clone(),
+            scheduled_start: self.scheduled_start,
+        }
+    }
 }
 
 /// What to do when an instance id is taken by a finished instance. A live one is never replaced.

@@ -1,8 +1,8 @@
 //! Writing a turn: first every condition, then every change.
 
 use everdure_core::{
-    Checkpoint, CheckpointOutcome, ChildOutcome, ExecutionStarted, FailureDetails, HistoryTurn, InstanceKey, Landed,
-    Message, MessageBody, NewChild, NodeId, OutboundMessage, Sent, Target, Timestamp,
+    Checkpoint, CheckpointOutcome, ChildOutcome, FailureDetails, HistoryTurn, InstanceKey, Landed, Message,
+    MessageBody, NewChild, NodeId, OutboundMessage, Sent, Target, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -130,21 +130,9 @@ fn create_child(store: &mut Store, child: NewChild, node: NodeId, now: Timestamp
         let message = store.post(parent.key, Some(parent.execution), body, now, now);
         return (ChildOutcome::AlreadyExists, message.map(|message| Sent { key: parent.key, message }));
     }
-    let mut row = Row::new(
-        ExecutionStarted {
-            instance_id: child.instance_id,
-            execution_id: child.execution_id,
-            name: child.name,
-            version: child.version,
-            input: child.input,
-            parent: Some(child.parent),
-            tags: child.tags,
-            scheduled_start: None,
-        },
-        None,
-        now,
-    );
-    if child.born_claimed {
+    let born_claimed = child.born_claimed;
+    let mut row = Row::new(child.into_started(), None, now);
+    if born_claimed {
         row.locked_by = Some(node);
         row.due_at = None;
     }

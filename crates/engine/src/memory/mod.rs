@@ -23,7 +23,7 @@ use everdure_core::{
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-use store::{NodeRow, Row, Store, first_execution};
+use store::{NodeRow, Row, Store};
 
 /// Hints kept for a slow listener; one that falls behind looks at everything.
 const HINTS: usize = 256;
@@ -144,7 +144,7 @@ impl Backend for InMemoryBackend {
                 return Ok(CreateOutcome::AlreadyExists { status: row.status });
             }
         }
-        let mut row = Row::new(first_execution(&request), request.request_id, now);
+        let mut row = Row::new(request.started(), request.request_id, now);
         let starts_now = row.due_at.is_some_and(|due| due <= now);
         let home = request.born_claimed.filter(|node| starts_now && store.nodes.contains_key(node));
         if home.is_some() {

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use everdure_core::{
-    ActivityId, ActivityTask, CreateInstance, DispatchId, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey,
-    InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink,
-    RequestId, Timestamp,
+    ActivityId, ActivityTask, DispatchId, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey, InstanceRecord,
+    Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink, RequestId, Timestamp,
 };
 
 /// A live process.
@@ -259,19 +258,5 @@ impl Store {
             released += 1;
         }
         released
-    }
-}
-
-/// What opens the first execution of a new instance.
-pub(super) fn first_execution(request: &CreateInstance) -> ExecutionStarted {
-    ExecutionStarted {
-        instance_id: request.instance_id.clone(),
-        execution_id: request.execution_id,
-        name: request.name.clone(),
-        version: request.version.clone(),
-        input: request.input.clone(),
-        parent: None,
-        tags: request.tags.clone(),
-        scheduled_start: request.scheduled_start,
     }
 }

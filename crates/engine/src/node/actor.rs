@@ -6,7 +6,7 @@ use std::sync::Arc;
 use everdure_core::{
     Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DispatchId,
     ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody, MessageNumber, NewActivity,
-    NewChild, NextExecution, OpenTurn, RuntimeState, TurnActions,
+    NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -242,7 +242,7 @@ impl Actor {
     ) -> Next {
         for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
             if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
-                self.node.admit_newborn(*key, started(child));
+                self.node.admit_newborn(*key, child.into_started());
             }
         }
         for dispatch in &checkpoint.cancelled {
@@ -373,17 +373,4 @@ impl Actor {
 
 fn fail(failure: FailureDetails) -> TurnActions {
     TurnActions { actions: vec![Action { id: -1, kind: ActionKind::Fail { failure } }], custom_status: None }
-}
-
-fn started(child: NewChild) -> ExecutionStarted {
-    ExecutionStarted {
-        instance_id: child.instance_id,
-        execution_id: child.execution_id,
-        name: child.name,
-        version: child.version,
-        input: child.input,
-        parent: Some(child.parent),
-        tags: child.tags,
-        scheduled_start: None,
-    }
 }

@@ -191,16 +191,7 @@ impl Incarnation {
         let known = self.registry.orchestration(&request.name, request.version.as_deref()).is_some();
         let welcome = known && self.room() > 0 && self.is_alive() && !self.draining.is_cancelled();
         request.born_claimed = (welcome && request.scheduled_start.is_none()).then_some(self.node);
-        let started = ExecutionStarted {
-            instance_id: request.instance_id.clone(),
-            execution_id: request.execution_id,
-            name: request.name.clone(),
-            version: request.version.clone(),
-            input: request.input.clone(),
-            parent: None,
-            tags: request.tags.clone(),
-            scheduled_start: None,
-        };
+        let started = request.started();
         let outcome = self.backend.create_instance(request).await?;
         if let CreateOutcome::Created { key, born_claimed: true, .. } = outcome {
             self.admit_newborn(key, started);

@@ -14,10 +14,11 @@ complain() {
 declare -A allowed=(
   [everdure-core]=""
   [everdure-engine]="everdure-core"
-  [everdure]="everdure-core everdure-engine"
+  [everdure-postgres]="everdure-core"
+  [everdure]="everdure-core everdure-engine everdure-postgres"
   [everdure-embedded]=""
   [everdure-testkit]="everdure-core everdure-engine everdure-embedded"
-  [everdure-cli]="everdure everdure-core everdure-engine everdure-embedded"
+  [everdure-cli]="everdure everdure-core everdure-engine everdure-postgres everdure-embedded"
 )
 
 for crate in "${!allowed[@]}"; do

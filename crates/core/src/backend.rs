@@ -4,6 +4,8 @@
 //! the writer saw. Lost races are outcomes, faults are errors. Every method is atomic and durable when it returns,
 //! and works on one task hub, to which the backend was opened. Times are decided by the backend's clock alone.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::{
@@ -47,9 +49,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Ends a node in good order: what it still holds is released and due at once.
     async fn remove_node(&self, node: NodeId) -> BackendResult<()>;
 
-    /// Releases rows that `node` holds in the store though they are not among `known`: left over from a claim whose
-    /// answer was lost. Returns how many.
-    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>) -> BackendResult<u64>;
+    /// Releases rows that `node` has held in the store for longer than `older_than` though they are not among
+    /// `known`: left over from a claim whose answer was lost. Returns how many.
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64>;
 
     /// Creates an instance.
     async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome>;

@@ -63,6 +63,7 @@ fn lock(
     if !was_held {
         row.claim += 1;
         row.locked_by = Some(request.node);
+        row.claimed_at = now;
     }
     let mut visible = row.messages.values().filter(|message| message.visible_at <= now);
     let limit = usize::try_from(request.messages).unwrap_or(usize::MAX);

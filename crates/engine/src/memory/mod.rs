@@ -120,9 +120,11 @@ impl Backend for InMemoryBackend {
         Ok(())
     }
 
-    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>) -> BackendResult<u64> {
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64> {
         let (mut store, now) = self.lock();
-        let forgotten = |key: &InstanceKey, row: &Row| row.locked_by == Some(node) && !known.contains(key);
+        let old = now - delta(older_than);
+        let forgotten =
+            |key: &InstanceKey, row: &Row| row.locked_by == Some(node) && row.claimed_at <= old && !known.contains(key);
         let mut released = 0;
         for (_, row) in store.rows.iter_mut().filter(|(key, row)| forgotten(key, row)) {
             row.locked_by = None;

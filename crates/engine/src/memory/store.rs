@@ -30,6 +30,8 @@ pub(super) struct Row {
     pub execution_turn: i64,
     pub claim: i32,
     pub locked_by: Option<NodeId>,
+    /// When its holder got it.
+    pub claimed_at: Timestamp,
     /// When there is something to do; `None`: nothing.
     pub due_at: Option<Timestamp>,
     pub messages: BTreeMap<MessageNumber, Message>,
@@ -77,6 +79,7 @@ impl Row {
             execution_turn: 0,
             claim: 0,
             locked_by: None,
+            claimed_at: now,
             due_at,
             messages: BTreeMap::new(),
             history: Vec::new(),

@@ -39,7 +39,6 @@ pub(super) struct Actor {
     live: Option<Box<dyn LiveOrchestration>>,
     running: BTreeMap<DispatchId, Running>,
     seen: BTreeSet<MessageNumber>,
-    lost: bool,
 }
 
 /// Whether the actor goes on.
@@ -67,7 +66,6 @@ impl Actor {
             live: None,
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
-            lost: false,
         }
     }
 
@@ -77,9 +75,6 @@ impl Actor {
             running.cancel.cancel();
         }
         self.node.leave(self.state.key, &self.mail);
-        if self.lost {
-            self.node.release_unknown().await;
-        }
     }
 
     async fn step(&mut self) -> Next {
@@ -183,13 +178,10 @@ impl Actor {
         let landed = loop {
             match self.node.backend.checkpoint(checkpoint.clone()).await {
                 Ok(CheckpointOutcome::Landed(landed)) => break landed,
-                // The row moved on, or a timer is not due after all: what the store says is read anew.
-                Ok(CheckpointOutcome::Lost) => {
-                    self.lost = true;
-                    return Next::End;
-                }
+                // The row moved on, or a timer is not due after all: what the store says is read anew. Should the
+                // row still be ours, it is given back; if not, that is lost as well.
+                Ok(CheckpointOutcome::Lost | CheckpointOutcome::Early) => return self.give_up(None).await,
                 Err(BackendError::NodeGone) => return Next::End,
-                Ok(CheckpointOutcome::Early) => return self.give_up(None).await,
                 Ok(CheckpointOutcome::Rejected(failure)) => {
                     tracing::error!(%failure, instance = %checkpoint.instance_id, "a turn cannot be stored");
                     return self.give_up(Some(self.node.options.retry_after)).await;

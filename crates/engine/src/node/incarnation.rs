@@ -114,9 +114,9 @@ impl Incarnation {
         }
     }
 
-    pub async fn release_unknown(&self) {
+    async fn release_unknown(&self) {
         let known = self.residents().actors.keys().copied().collect();
-        if let Err(error) = self.backend.release_unknown(self.node, known).await {
+        if let Err(error) = self.backend.release_unknown(self.node, known, TIDY).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not release what memory does not know");
         }
     }

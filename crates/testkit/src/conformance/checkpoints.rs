@@ -138,7 +138,7 @@ pub async fn a_finished_instance_is_released(store: Store) {
     let node = node(&store).await;
     let mut held = claim(&store, node, "o").await;
     held.checkpoint(&store, complete("1"), true).await;
-    assert_eq!(store.release_unknown(node, vec![]).await.expect("releasing"), 0);
+    assert_eq!(store.release_unknown(node, vec![], Duration::ZERO).await.expect("releasing"), 0);
     assert!(lock(&store, node, "o").await.is_empty());
 }
 

@@ -1,0 +1,47 @@
+-- Gives up the residency of instances: rows for activities that still run or wait in memory, messages for results
+-- that no turn has seen, release. p_items: {key, claim, turn, execution, activities, completions: [{dispatch, body}],
+-- retryAfter (seconds)}. Outcomes: R released, L lost, B busy, one letter each.
+-- Locks: instances (by key; without p_wait it waits for none), messages, activities.
+create or replace function everdure._demote(p_node bigint, p_keys bigint[], p_items text[], p_wait boolean) returns void
+language plpgsql as $$
+declare
+  v_locked bigint[] := everdure._lock_instances(p_keys, p_wait);
+  v_now timestamptz := clock_timestamp();
+  v_outcomes text := '';
+  v_row everdure.instances;
+  v_item json;
+begin
+  for n in 1 .. cardinality(p_keys) loop
+    v_item := p_items[n]::json;
+    select * into v_row from everdure.instances i where i.key = p_keys[n];
+    if not found then
+      v_outcomes := v_outcomes || 'L';
+    elsif not p_keys[n] = any (v_locked) then
+      v_outcomes := v_outcomes || 'B';
+    elsif v_row.turn <> (v_item ->> 'turn')::bigint or v_row.claim <> (v_item ->> 'claim')::int
+          or v_row.locked_by is distinct from p_node then
+      v_outcomes := v_outcomes || 'L';
+    else
+      if v_item -> 'activities' is not null then
+        perform everdure._add_activities(v_row.key, v_now, v_item -> 'activities');
+      end if;
+      if v_item -> 'completions' is not null then
+        insert into everdure.messages (key, number, sent_at, visible_at, execution, dispatch, body)
+        select v_row.key, nextval('everdure.message_numbers'), v_now, v_now, v_row.execution, c.dispatch, c.body
+        from json_to_recordset(v_item -> 'completions') c(dispatch text, body json);
+      end if;
+      update everdure.instances i
+      set locked_by = null,
+          claimed_at = null,
+          due_at = (
+            select case when d.due_at is not null
+                        then greatest(d.due_at, v_now + make_interval(secs => (v_item ->> 'retryAfter')::float8)) end
+            from (select case when i.turn = i.execution_turn then v_now
+                              else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end) d(due_at))
+      where i.key = v_row.key;
+      v_outcomes := v_outcomes || 'R';
+    end if;
+  end loop;
+  perform everdure._add_outcomes('demote', to_json(v_outcomes));
+end
+$$;

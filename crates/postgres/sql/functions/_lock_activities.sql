@@ -1,0 +1,45 @@
+-- Claims activities that wait for a worker. p_names and p_versions go together; a null version takes every version.
+-- The last row has no id and tells in how many microseconds the next one comes due.
+-- Locks: lanes, activities (without waiting). SQLSTATE: ED001 when the node was reaped.
+create or replace function everdure._lock_activities(
+  p_hub int, p_node bigint, p_lane int, p_names text[], p_versions text[], p_limit int
+) returns table (
+  id bigint, attempt int, key bigint, instance_id text, execution int, execution_id uuid, dispatch text, name text,
+  version text, input text, tags text, next_due bigint
+)
+language plpgsql set enable_seqscan = off set jit = off as $$
+#variable_conflict use_column
+declare
+  v_now timestamptz;
+begin
+  perform everdure._open_flush(p_node, p_lane);
+  v_now := clock_timestamp();
+  return query
+    with due as materialized (
+      select d.id from (
+        select unnest(p_names) as name, unnest(p_versions) as version) f
+      cross join lateral (
+        select a.id, a.visible_at from everdure.activities a
+        where a.hub_id = p_hub and a.name = f.name and a.visible_at <= v_now and a.locked_by is null
+          and (f.version is null or a.version = f.version)
+        order by a.visible_at limit p_limit
+        for update skip locked) d
+      order by d.visible_at limit p_limit
+    )
+    update everdure.activities a
+    set locked_by = p_node, attempt = a.attempt + 1
+    from (select distinct due.id from due) d
+    where a.id = d.id
+    returning a.id, a.attempt, a.key, a.instance_id, a.execution, a.execution_id, a.dispatch, a.name, a.version,
+              a.input, a.tags::text, null::bigint;
+  return query
+    select null::bigint, null::int, null::bigint, null::text, null::int, null::uuid, null::text, null::text,
+           null::text, null::text, null::text,
+           (extract(epoch from min(x.visible_at) - v_now) * 1000000)::bigint
+    from unnest(p_names) f(name)
+    cross join lateral (
+      select a.visible_at from everdure.activities a
+      where a.hub_id = p_hub and a.name = f.name and a.locked_by is null
+      order by a.visible_at limit 1) x;
+end
+$$;

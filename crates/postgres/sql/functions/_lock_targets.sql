@@ -1,0 +1,29 @@
+-- Locks what a checkpoint reaches besides its own row: the receivers of its messages and the finished instances
+-- whose ids its children take. False when one of them is not free now; the checkpoint then waits for the next flush.
+-- Locks: instances (by key; without p_wait it waits for none).
+create or replace function everdure._lock_targets(p_hub int, p_steps json, p_wait boolean) returns boolean
+language plpgsql as $$
+declare
+  v_keys bigint[];
+begin
+  if p_steps -> 'messages' is null and p_steps -> 'children' is null then
+    return true;
+  end if;
+  select array_agg(t.key) into v_keys from (
+    select i.key
+    from json_to_recordset(coalesce(p_steps -> 'messages', '[]')) m(key bigint)
+    join everdure.instances i on i.key = m.key
+    union
+    select i.key
+    from json_to_recordset(coalesce(p_steps -> 'messages', '[]')) m(key bigint, "instanceId" text)
+    join everdure.instances i on i.hub_id = p_hub and i.instance_id = m."instanceId"
+    where m.key is null
+    union
+    select i.key
+    from json_to_recordset(coalesce(p_steps -> 'children', '[]')) c("instanceId" text)
+    join everdure.instances i on i.hub_id = p_hub and i.instance_id = c."instanceId"
+    where i.completed_at is not null
+  ) t;
+  return v_keys is null or cardinality(everdure._lock_instances(v_keys, p_wait)) = cardinality(v_keys);
+end
+$$;

@@ -1,0 +1,16 @@
+-- Makes a process known, with a lane for each of its writers. Returns its new id and the number of live nodes.
+-- Locks: nodes, lanes (new rows).
+create or replace function everdure._register_node(p_hub int, p_lease interval, p_address text, p_lanes int)
+returns table (node_id bigint, live_nodes int, at timestamptz)
+language plpgsql as $$
+#variable_conflict use_column
+begin
+  at := clock_timestamp();
+  insert into everdure.nodes (hub_id, address, lease, started_at, expires_at)
+  values (p_hub, p_address, p_lease, at, at + p_lease)
+  returning nodes.node_id into node_id;
+  insert into everdure.lanes (node_id, lane) select _register_node.node_id, l from generate_series(0, p_lanes - 1) l;
+  live_nodes := (select count(*) from everdure.nodes n where n.hub_id = p_hub);
+  return next;
+end
+$$;

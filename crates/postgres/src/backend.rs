@@ -1,0 +1,229 @@
+//! The backend: one object for one task hub, shared by all of a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_postgres::{Object, Pool, PoolError};
+use everdure_core::{
+    AbandonActivity, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId,
+    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
+    SendOutcome, Timestamp,
+};
+use tokio::task::JoinHandle;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::clock::Clock;
+use crate::committer::Committer;
+use crate::connect::{self, Connector, Patience};
+use crate::fault::fault;
+use crate::hints::{self, Hints};
+use crate::migrate::{self, Migrated};
+use crate::options::PostgresOptions;
+use crate::tls;
+
+/// A task hub in a PostgreSQL database.
+pub struct PostgresBackend {
+    pub(crate) hub: i32,
+    pub(crate) schema: Arc<str>,
+    pub(crate) committer: Committer,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) hints: Arc<Hints>,
+    pool: Pool,
+    listener: Option<JoinHandle<()>>,
+}
+
+impl PostgresBackend {
+    /// Connects, brings the schema up to date unless told otherwise, and opens the task hub.
+    ///
+    /// # Errors
+    /// [`BackendError::Unavailable`] when the server does not answer, [`BackendError::Refused`] when it does not let
+    /// us in, is too old, or holds a schema that this program cannot use.
+    pub async fn connect(options: PostgresOptions) -> BackendResult<Self> {
+        let tls = tls::connector(&options)?;
+        Self::prepare(&options, &tls, options.migrate).await?;
+        let pool = connect::pool(&options, &tls)?;
+        let schema: Arc<str> = options.schema.as_str().into();
+        let client = get(&pool).await?;
+        let doing = "opening the task hub";
+        let sql = format!("select hub_id, at from {schema}._open_hub($1)");
+        let row = client.query_one(&sql, &[&options.hub]).await.map_err(|error| fault(doing, error))?;
+        drop(client);
+        let (hub, now): (i32, Timestamp) = (row.get(0), row.get(1));
+        let clock = Arc::new(Clock::new(now));
+        let hints = Hints::new();
+        let writer = Connector::new(&options, &tls, Patience::Hurries);
+        let patient = Connector::new(&options, &tls, Patience::Waits);
+        let committer = Committer::start(&options, hub, writer, patient, Arc::clone(&hints));
+        let listener = options.listen.then(|| {
+            let connector = Connector::direct(&options, &tls);
+            tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("{schema}_{hub}")))
+        });
+        Ok(Self { hub, schema, committer, clock, hints, pool, listener })
+    }
+
+    /// Brings the schema up to date and nothing else.
+    ///
+    /// # Errors
+    /// As [`PostgresBackend::connect`].
+    pub async fn migrate(options: &PostgresOptions) -> BackendResult<Migrated> {
+        let tls = tls::connector(options)?;
+        Self::prepare(options, &tls, true).await
+    }
+
+    async fn prepare(
+        options: &PostgresOptions,
+        tls: &tokio_postgres_rustls::MakeRustlsConnect,
+        apply: bool,
+    ) -> BackendResult<Migrated> {
+        let connected = Connector::direct(options, tls).connect().await;
+        let mut client = connected.map_err(|error| fault("connecting to the database", error))?;
+        connect::check_version(&client).await?;
+        migrate::migrate(&mut client, &options.schema, apply).await
+    }
+
+    pub(crate) async fn client(&self) -> BackendResult<Object> {
+        get(&self.pool).await
+    }
+
+    /// The statement that calls a function with so many parameters.
+    pub(crate) fn call(&self, function: &str, parameters: usize) -> String {
+        let numbers: Vec<_> = (1..=parameters).map(|number| format!("${number}")).collect();
+        format!("select * from {}.{function}({})", self.schema, numbers.join(", "))
+    }
+
+    pub(crate) async fn query(
+        &self,
+        doing: &str,
+        function: &str,
+        count: usize,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> BackendResult<Vec<Row>> {
+        self.query_sql(doing, &self.call(function, count), parameters).await
+    }
+
+    pub(crate) async fn query_one(
+        &self,
+        doing: &str,
+        function: &str,
+        count: usize,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> BackendResult<Row> {
+        let rows = self.query(doing, function, count, parameters).await?;
+        let first = rows.into_iter().next();
+        first.ok_or_else(|| BackendError::corrupt(format!("{doing}: no answer"), "the function returned no row"))
+    }
+
+    pub(crate) async fn query_sql(
+        &self,
+        doing: &str,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> BackendResult<Vec<Row>> {
+        let client = self.client().await?;
+        let failed = |error| fault(doing, error);
+        let statement = client.prepare_cached(sql).await.map_err(failed)?;
+        client.query(&statement, parameters).await.map_err(failed)
+    }
+}
+
+async fn get(pool: &Pool) -> BackendResult<Object> {
+    let doing = "connecting to the database";
+    pool.get().await.map_err(|error| match error {
+        PoolError::Backend(error) => fault(doing, error),
+        other => BackendError::Unavailable {
+            context: format!("{doing}: no connection became free in time; raise the pool size"),
+            source: Some(other.into()),
+        },
+    })
+}
+
+impl Drop for PostgresBackend {
+    fn drop(&mut self) {
+        if let Some(listener) = &self.listener {
+            listener.abort();
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for PostgresBackend {
+    async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease> {
+        self.register(request).await
+    }
+
+    async fn renew_node(&self, node: NodeId) -> BackendResult<NodeLease> {
+        self.renew(node).await
+    }
+
+    async fn reap_nodes(&self) -> BackendResult<Reaped> {
+        self.reap().await
+    }
+
+    async fn remove_node(&self, node: NodeId) -> BackendResult<()> {
+        self.remove(node).await
+    }
+
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64> {
+        self.release_forgotten(node, known, older_than).await
+    }
+
+    async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
+        self.committer.create_instance(request).await
+    }
+
+    async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
+        self.committer.send_message(request).await
+    }
+
+    async fn lock_orchestrations(&self, request: LockOrchestrations) -> BackendResult<LockedOrchestrations> {
+        self.claim_orchestrations(request).await
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> BackendResult<CheckpointOutcome> {
+        self.committer.checkpoint(checkpoint).await
+    }
+
+    async fn demote(&self, request: Demote) -> BackendResult<DemoteOutcome> {
+        self.committer.demote(request).await
+    }
+
+    async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
+        self.claim_activities(request).await
+    }
+
+    async fn complete_activity(&self, request: CompleteActivity) -> BackendResult<CompleteOutcome> {
+        self.committer.complete_activity(request).await
+    }
+
+    async fn abandon_activity(&self, request: AbandonActivity) -> BackendResult<bool> {
+        self.give_activity_back(request).await
+    }
+
+    async fn get_instances(&self, ids: Vec<InstanceId>, payloads: bool) -> BackendResult<Vec<InstanceRecord>> {
+        self.read_instances(ids, payloads).await
+    }
+
+    async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page> {
+        self.read_page(query).await
+    }
+
+    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.read_history(id).await
+    }
+
+    async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
+        self.purge(filter).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn hints(&self) -> Box<dyn HintStream> {
+        self.hints.subscribe()
+    }
+}

@@ -1,0 +1,102 @@
+//! Handing out what is due.
+
+use std::time::Duration;
+
+use everdure_core::{
+    AbandonActivity, ActivityId, ActivityTask, BackendResult, DispatchId, InstanceKey, LockActivities,
+    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestrations, NameFilter,
+};
+use tokio_postgres::Row;
+
+use crate::backend::PostgresBackend;
+use crate::rows::{self, corrupt, get};
+
+fn filters(names: &[NameFilter]) -> (Vec<&str>, Vec<Option<&str>>) {
+    names.iter().map(|filter| (filter.name.as_str(), filter.version.as_deref())).unzip()
+}
+
+fn limit(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}
+
+/// The last row of a claim has no key and says when to look again.
+fn next_due(rows: &[Row]) -> BackendResult<Option<Duration>> {
+    let Some(last) = rows.last() else { return Ok(None) };
+    let micros: Option<i64> = get(last, "next_due")?;
+    Ok(micros.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0))))
+}
+
+impl PostgresBackend {
+    pub(crate) async fn claim_orchestrations(
+        &self,
+        request: LockOrchestrations,
+    ) -> BackendResult<LockedOrchestrations> {
+        let (names, versions) = filters(&request.names);
+        let rows = self
+            .query(
+                "claiming orchestrations",
+                "_lock_orchestrations",
+                7,
+                &[
+                    &self.hub,
+                    &request.node.0,
+                    &self.committer.claim_lane(),
+                    &names,
+                    &versions,
+                    &limit(request.limit),
+                    &limit(request.messages),
+                ],
+            )
+            .await?;
+        let next_due = next_due(&rows)?;
+        let claimed = &rows[..rows.len().saturating_sub(1)];
+        let items = claimed.iter().map(rows::locked_orchestration).collect::<BackendResult<_>>()?;
+        Ok(LockedOrchestrations { items, next_due })
+    }
+
+    pub(crate) async fn claim_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
+        let (names, versions) = filters(&request.names);
+        let lane = self.committer.claim_lane();
+        let rows = self
+            .query(
+                "claiming activities",
+                "_lock_activities",
+                6,
+                &[&self.hub, &request.node.0, &lane, &names, &versions, &limit(request.limit)],
+            )
+            .await?;
+        let next_due = next_due(&rows)?;
+        let claimed = &rows[..rows.len().saturating_sub(1)];
+        let items = claimed.iter().map(locked_activity).collect::<BackendResult<_>>()?;
+        Ok(LockedActivities { items, next_due })
+    }
+
+    pub(crate) async fn give_activity_back(&self, request: AbandonActivity) -> BackendResult<bool> {
+        let sql = format!("select {}._abandon_activity($1, $2, $3, make_interval(secs => $4))", self.schema);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&request.id.0, &request.attempt, &request.node.0, &request.retry_after.as_secs_f64()];
+        let rows = self.query_sql("giving an activity back", &sql, &parameters).await?;
+        self.hints.activities();
+        Ok(rows[0].get(0))
+    }
+}
+
+fn locked_activity(row: &Row) -> BackendResult<LockedActivity> {
+    let dispatch: DispatchId = get::<&str>(row, "dispatch")?.parse().map_err(|error| corrupt("dispatch", error))?;
+    let execution_id = rows::execution_id(row)?;
+    Ok(LockedActivity {
+        id: ActivityId(get(row, "id")?),
+        attempt: get(row, "attempt")?,
+        task: ActivityTask {
+            key: InstanceKey(get(row, "key")?),
+            instance_id: rows::instance_id(get(row, "instance_id")?)?,
+            execution: get(row, "execution")?,
+            dispatch,
+            name: get(row, "name")?,
+            version: get(row, "version")?,
+            input: get(row, "input")?,
+            tags: rows::tags(row)?,
+            idempotency_key: format!("{execution_id}/{dispatch}"),
+        },
+    })
+}

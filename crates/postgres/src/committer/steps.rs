@@ -1,0 +1,190 @@
+//! The rarer parts of a checkpoint, and demotions, as the JSON that the functions take.
+
+use everdure_core::{BackendResult, Checkpoint, Demote, DispatchId, MessageBody, NewActivity, Tags, Target, Timestamp};
+use serde::Serialize;
+
+use super::item::json_text;
+
+/// Tags as a JSON object.
+pub(crate) fn tags_text(tags: &Tags) -> String {
+    // Unwrap safety: a map from strings to strings can always be said in JSON.
+    serde_json::to_string(tags).expect("a map of strings is representable in JSON")
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Steps<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<Next<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    carry: &'a [MessageBody],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    cancelled: &'a [DispatchId],
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    timers: Vec<Timer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    activities: Vec<Activity<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    children: Vec<Child<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    messages: Vec<Outbound<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Next<'a> {
+    execution_id: String,
+    version: Option<&'a str>,
+    input: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Timer {
+    dispatch: DispatchId,
+    fire_at: Timestamp,
+    body: MessageBody,
+}
+
+#[derive(Serialize)]
+struct Activity<'a> {
+    dispatch: DispatchId,
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a Tags>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Child<'a> {
+    n: usize,
+    instance_id: &'a str,
+    execution_id: String,
+    name: &'a str,
+    version: Option<&'a str>,
+    input: Option<&'a str>,
+    tags: Option<&'a Tags>,
+    parent: &'a everdure_core::ParentLink,
+    born: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outbound<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    execution: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dispatch: Option<DispatchId>,
+    body: &'a MessageBody,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Demotion<'a> {
+    claim: i32,
+    turn: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    activities: Vec<Activity<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    completions: Vec<Completion<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Completion<'a> {
+    dispatch: Option<DispatchId>,
+    body: &'a MessageBody,
+}
+
+fn some_tags(tags: &Tags) -> Option<&Tags> {
+    Some(tags).filter(|tags| !tags.is_empty())
+}
+
+fn activity(activity: &NewActivity) -> Activity<'_> {
+    Activity {
+        dispatch: activity.dispatch,
+        name: &activity.name,
+        version: activity.version.as_deref(),
+        input: activity.input.as_deref(),
+        tags: some_tags(&activity.tags),
+    }
+}
+
+/// `None` when the checkpoint has no rarer parts.
+pub(super) fn of_checkpoint(checkpoint: &Checkpoint) -> BackendResult<Option<String>> {
+    let rare = checkpoint.next_execution.is_some()
+        || !checkpoint.cancelled.is_empty()
+        || !checkpoint.timers.is_empty()
+        || !checkpoint.activities.is_empty()
+        || !checkpoint.children.is_empty()
+        || !checkpoint.messages.is_empty();
+    if !rare {
+        return Ok(None);
+    }
+    let next = checkpoint.next_execution.as_ref();
+    let steps = Steps {
+        next: next.map(|next| Next {
+            execution_id: next.execution_id.to_string(),
+            version: next.version.as_deref(),
+            input: next.input.as_deref(),
+        }),
+        carry: next.map_or(&[], |next| &next.carry_over),
+        cancelled: &checkpoint.cancelled,
+        timers: checkpoint
+            .timers
+            .iter()
+            .map(|timer| Timer {
+                dispatch: timer.dispatch,
+                fire_at: timer.fire_at,
+                body: MessageBody::TimerFired { dispatch: timer.dispatch, fire_at: timer.fire_at },
+            })
+            .collect(),
+        activities: checkpoint.activities.iter().map(activity).collect(),
+        children: children(checkpoint),
+        messages: checkpoint.messages.iter().map(outbound).collect(),
+    };
+    json_text(&steps).map(Some)
+}
+
+fn children(checkpoint: &Checkpoint) -> Vec<Child<'_>> {
+    let numbered = checkpoint.children.iter().enumerate();
+    let children = numbered.map(|(n, child)| Child {
+        n,
+        instance_id: child.instance_id.as_str(),
+        execution_id: child.execution_id.to_string(),
+        name: &child.name,
+        version: child.version.as_deref(),
+        input: child.input.as_deref(),
+        tags: some_tags(&child.tags),
+        parent: &child.parent,
+        born: child.born_claimed,
+    });
+    children.collect()
+}
+
+fn outbound(message: &everdure_core::OutboundMessage) -> Outbound<'_> {
+    let (key, execution, instance_id) = match &message.target {
+        Target::Instance(id) => (None, None, Some(id.as_str())),
+        Target::Execution { key, execution, .. } => (Some(key.0), Some(*execution), None),
+    };
+    Outbound { key, execution, instance_id, dispatch: message.body.dispatch(), body: &message.body }
+}
+
+pub(super) fn of_demotion(request: &Demote) -> BackendResult<String> {
+    json_text(&Demotion {
+        claim: request.claim,
+        turn: request.turn,
+        activities: request.activities.iter().map(activity).collect(),
+        completions: request.completions.iter().map(|body| Completion { dispatch: body.dispatch(), body }).collect(),
+        retry_after: request.retry_after.map(|delay| delay.as_secs_f64()),
+    })
+}

@@ -1,0 +1,25 @@
+//! The PostgreSQL backend: every promise of [`everdure_core::Backend`], kept by SQL functions that this crate installs.
+//!
+//! What wants to be durable goes through a *committer* (group commit: while one transaction is under way the next
+//! gathers); what only reads, or claims, uses a pool. The database's clock is the only one that decides.
+//!
+//! Deliberately absent: any SQL besides calls of the functions in `sql/`, and any decision about orchestrations,
+//! which is `everdure-core`'s.
+
+mod backend;
+mod claims;
+mod clock;
+mod committer;
+mod connect;
+mod fault;
+mod hints;
+mod migrate;
+mod nodes;
+mod options;
+mod queries;
+mod rows;
+mod tls;
+
+pub use backend::PostgresBackend;
+pub use migrate::{Migrated, SCHEMA_VERSION};
+pub use options::{PostgresOptions, PostgresOptionsBuilder};

@@ -1,0 +1,4 @@
+//! The PostgreSQL backend against real servers.
+
+mod conformance;
+mod support;

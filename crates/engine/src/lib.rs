@@ -6,5 +6,5 @@ mod node;
 
 pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
 pub use memory::InMemoryBackend;
-pub use node::{Node, NodeOptions};
+pub use node::{Node, NodeHandle, NodeOptions};
 pub use tokio_util::sync::CancellationToken;

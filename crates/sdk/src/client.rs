@@ -1,18 +1,22 @@
 //! Starts orchestrations, talks to them, looks at them, removes them.
 //!
-//! Deliberately absent for now: creation on a worker's own node, and waiting without a query per waiter.
+//! A client made by a worker ([`crate::Worker::client`]) starts instances on the worker's own node, without a claim.
 
 mod error;
 mod start;
 mod wait;
+mod waiters;
 
 use std::sync::Arc;
 
 use everdure_core::{
-    Backend, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, Limits, MessageBody, Page, PurgeFilter,
-    PurgeOutcome, SendMessage, SendOutcome,
+    Backend, BackendResult, CreateInstance, CreateOutcome, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord,
+    Limits, MessageBody, Page, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
 };
+use everdure_engine::NodeHandle;
 use serde::Serialize;
+
+use waiters::Waiters;
 
 pub use error::ClientError;
 pub use start::Start;
@@ -24,6 +28,8 @@ use crate::json;
 #[derive(Clone)]
 pub struct Client {
     backend: Arc<dyn Backend>,
+    node: Option<NodeHandle>,
+    waiters: Arc<Waiters>,
     limits: Limits,
 }
 
@@ -31,7 +37,13 @@ impl Client {
     /// A client on that backend.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, limits: Limits::default() }
+        let waiters = Waiters::new(Arc::clone(&backend));
+        Self { backend, node: None, waiters, limits: Limits::default() }
+    }
+
+    /// A client whose instances begin on that node, if it has room and a worker for them.
+    pub(crate) fn on_node(backend: Arc<dyn Backend>, node: NodeHandle) -> Self {
+        Self { node: Some(node), ..Self::new(backend) }
     }
 
     /// Checks against these limits instead of the default ones.
@@ -129,10 +141,22 @@ impl Client {
         Ok(self.backend.get_instances(vec![id.clone()], payloads).await?.pop())
     }
 
+    async fn create(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
+        match &self.node {
+            Some(node) => node.create_instance(request).await,
+            None => self.backend.create_instance(request).await,
+        }
+    }
+
     async fn send(&self, id: &InstanceId, body: MessageBody) -> Result<(), ClientError> {
         // The request id lets the store recognise this message if the backend has to send it again.
         let request_id = Some(uuid::Uuid::new_v4());
-        match self.backend.send_message(SendMessage { instance_id: id.clone(), body, request_id }).await? {
+        let request = SendMessage { instance_id: id.clone(), body, request_id };
+        let outcome = match &self.node {
+            Some(node) => node.send_message(request).await?,
+            None => self.backend.send_message(request).await?,
+        };
+        match outcome {
             SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
             SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
             SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => {

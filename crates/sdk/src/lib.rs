@@ -50,11 +50,14 @@ pub use activity::{ActivityContext, activity_executor};
 pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
 pub use client::{Client, ClientError, Start};
 pub use context::OrchestrationContext;
+pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{
     ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus,
     Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
 pub use everdure_engine::{CancellationToken, InMemoryBackend, NodeOptions};
+#[cfg(feature = "postgres")]
+pub use everdure_postgres::{PostgresBackend, PostgresOptions, PostgresOptionsBuilder};
 pub use failure::{CallError, Failure};
 pub use functions::{DuplicateName, Functions};
 pub use handle::{Activity, Orchestration};

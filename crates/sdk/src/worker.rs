@@ -1,6 +1,4 @@
 //! A worker: runs the functions of this process against a store.
-//!
-//! Deliberately absent for now: a client that starts instances on the worker's own node without a claim.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +6,12 @@ use std::time::Duration;
 use everdure_core::{Backend, BackendError};
 use everdure_engine::{Node, NodeOptions};
 
+use crate::client::Client;
 use crate::functions::{DuplicateName, Functions};
 
 /// Runs orchestrations and activities until it is drained or dropped.
 pub struct Worker {
+    backend: Arc<dyn Backend>,
     node: Node,
 }
 
@@ -25,6 +25,9 @@ pub enum WorkerError {
     /// The store did not take the worker in, or did not let it go.
     #[error("the store refused the worker")]
     Backend(#[from] BackendError),
+    /// This process cannot listen for signals.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
 }
 
 impl Worker {
@@ -37,8 +40,29 @@ impl Worker {
         functions: Functions,
         options: NodeOptions,
     ) -> Result<Self, WorkerError> {
-        let node = Node::start(backend, functions.into_registry()?, options).await?;
-        Ok(Self { node })
+        let node = Node::start(Arc::clone(&backend), functions.into_registry()?, options).await?;
+        Ok(Self { backend, node })
+    }
+
+    /// A client whose instances begin here, without a claim, when this worker has room and knows their function.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::on_node(Arc::clone(&self.backend), self.node.handle())
+    }
+
+    /// Works until SIGINT or SIGTERM, then drains.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    pub async fn run_until_signal(self, patience: Duration) -> Result<(), WorkerError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(WorkerError::Signals)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(WorkerError::Signals)?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        self.drain(patience).await
     }
 
     /// Takes nothing new, lets what runs finish for up to `patience`, gives the rest back, and leaves.

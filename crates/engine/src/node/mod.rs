@@ -48,20 +48,10 @@ impl Node {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Creates an instance; this node takes it at once when it has room and a worker for it.
-    ///
-    /// # Errors
-    /// What the backend answers.
-    pub async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
-        self.incarnation().create_instance(request).await
-    }
-
-    /// Sends a message; in memory too, when this node holds the instance.
-    ///
-    /// # Errors
-    /// What the backend answers.
-    pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
-        self.incarnation().send_message(request).await
+    /// The door for clients of this process.
+    #[must_use]
+    pub fn handle(&self) -> NodeHandle {
+        NodeHandle { current: Arc::clone(&self.current) }
     }
 
     /// Stops claiming, lets what runs finish for up to `patience`, gives the rest back, and leaves.
@@ -78,6 +68,34 @@ impl Node {
     /// Ends everything at once and writes nothing, as a crash does.
     pub fn kill(self) {
         self.incarnation().end();
+    }
+}
+
+/// The door of a node for clients of the same process. It outlives the node: then it is like any client.
+#[derive(Clone)]
+pub struct NodeHandle {
+    current: Arc<Mutex<Arc<Incarnation>>>,
+}
+
+impl NodeHandle {
+    fn incarnation(&self) -> Arc<Incarnation> {
+        Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Creates an instance; the node takes it at once when it has room and a worker for it.
+    ///
+    /// # Errors
+    /// What the backend answers.
+    pub async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
+        self.incarnation().create_instance(request).await
+    }
+
+    /// Sends a message; in memory too, when the node holds the instance.
+    ///
+    /// # Errors
+    /// What the backend answers.
+    pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
+        self.incarnation().send_message(request).await
     }
 }
 

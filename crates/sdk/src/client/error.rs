@@ -1,5 +1,6 @@
 //! What a client can be told instead of an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use everdure_core::{BackendError, FailureDetails, InstanceId, OrchestrationStatus, TooLarge};
@@ -57,4 +58,7 @@ pub enum ClientError {
     /// The store could not answer.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The store could not answer several who waited together.
+    #[error(transparent)]
+    Shared(Arc<BackendError>),
 }

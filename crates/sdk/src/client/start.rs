@@ -107,7 +107,7 @@ impl Start {
             request_id: self.request_id,
             born_claimed: None,
         };
-        match self.client.backend.create_instance(request).await? {
+        match self.client.create(request).await? {
             CreateOutcome::Created { .. } => Ok(id),
             CreateOutcome::AlreadyExists { status } => Err(ClientError::AlreadyExists { id, status }),
             CreateOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),

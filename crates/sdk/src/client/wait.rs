@@ -1,16 +1,13 @@
-//! Waiting for an instance: hints wake, a look decides, and a pause that grows makes up for lost hints.
+//! Waiting for an instance.
 
 use std::time::Duration;
 
-use everdure_core::{Hint, InstanceId, InstanceRecord, OrchestrationStatus};
+use everdure_core::{InstanceId, InstanceRecord, OrchestrationStatus};
 use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout_at};
 
+use super::waiters::Until;
 use super::{Client, ClientError};
 use crate::json;
-
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl Client {
     /// Waits until the first turn has committed.
@@ -18,7 +15,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`], [`ClientError::TimedOut`].
     pub async fn wait_for_start(&self, id: &InstanceId, timeout: Duration) -> Result<InstanceRecord, ClientError> {
-        self.wait(id, timeout, |status| status != OrchestrationStatus::Pending).await
+        self.wait(id, timeout, Until::Started).await
     }
 
     /// Waits for the end, whatever it is.
@@ -26,7 +23,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`], [`ClientError::TimedOut`].
     pub async fn wait_for_end(&self, id: &InstanceId, timeout: Duration) -> Result<InstanceRecord, ClientError> {
-        self.wait(id, timeout, OrchestrationStatus::is_terminal).await
+        self.wait(id, timeout, Until::Ended).await
     }
 
     /// Waits for the result.
@@ -49,33 +46,19 @@ impl Client {
         }
     }
 
-    async fn wait(
-        &self,
-        id: &InstanceId,
-        timeout: Duration,
-        enough: impl Fn(OrchestrationStatus) -> bool,
-    ) -> Result<InstanceRecord, ClientError> {
-        let deadline = Instant::now() + timeout;
-        let mut hints = self.backend.hints();
-        let mut pause = FIRST_PAUSE;
-        loop {
-            let record = self.look(id, false).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
-            if enough(record.status) {
-                return self.look(id, true).await?.ok_or_else(|| ClientError::NotFound(id.clone()));
-            }
-            if Instant::now() >= deadline {
-                return Err(ClientError::TimedOut { id: id.clone(), status: record.status, waited: timeout });
-            }
-            let changed = async {
-                loop {
-                    if matches!(hints.next().await, Hint::Changed(ids) if ids.contains(id)) {
-                        return;
-                    }
+    async fn wait(&self, id: &InstanceId, timeout: Duration, until: Until) -> Result<InstanceRecord, ClientError> {
+        let found = self.waiters.wait(id, until);
+        match tokio::time::timeout(timeout, found).await {
+            Ok(Ok(Ok(record))) => record.ok_or_else(|| ClientError::NotFound(id.clone())),
+            Ok(Ok(Err(error))) => Err(ClientError::Shared(error)),
+            // The runtime is being shut down, or time is over.
+            Ok(Err(_)) | Err(_) => {
+                let record = self.look(id, true).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
+                if until.is_reached(record.status) {
+                    return Ok(record);
                 }
-            };
-            // Running out only means to look again.
-            let _ = timeout_at(deadline.min(Instant::now() + pause), changed).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+                Err(ClientError::TimedOut { id: id.clone(), status: record.status, waited: timeout })
+            }
         }
     }
 }

@@ -149,14 +149,16 @@ impl Actor {
                         return Some(fail(failure));
                     }
                 }
-                self.history.clear();
+                if self.node.options.keep_live {
+                    self.history.clear();
+                }
                 live
             }
         };
         let new = NewTurn { number: turn.number(), time: turn.time(), events: turn.events() };
         match live.run_turn(new).await {
             Ok(actions) => {
-                self.live = Some(live);
+                self.live = self.node.options.keep_live.then_some(live);
                 Some(actions)
             }
             Err(fault) => {
@@ -211,10 +213,7 @@ impl Actor {
 
     fn accept(&self, activity: &NewActivity) -> Option<OwnedSemaphorePermit> {
         self.node.registry.activity(&activity.name, activity.version.as_deref())?;
-        if self.node.draining.is_cancelled() {
-            return None;
-        }
-        Arc::clone(&self.node.accepted).try_acquire_owned().ok()
+        self.node.accept_activity()
     }
 
     fn welcome_children(&self, checkpoint: &mut Checkpoint) {
@@ -247,6 +246,9 @@ impl Actor {
                 if let Err(error) = self.state.fold(turn, checkpoint.time, &checkpoint.events) {
                     tracing::error!(error = &error as &dyn std::error::Error, "memory and store disagree");
                     return Next::End;
+                }
+                if !self.node.options.keep_live {
+                    self.history.push(HistoryTurn { turn, time: checkpoint.time, events: checkpoint.events });
                 }
             }
         }

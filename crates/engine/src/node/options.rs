@@ -9,7 +9,8 @@ pub struct NodeOptions {
     pub max_orchestrations: usize,
     /// Activities running at once.
     pub max_activities: usize,
-    /// Activities waiting here for one of those places; more become rows, for any node.
+    /// Activities waiting here for one of those places while no other node lives; more become rows. While others
+    /// live, no more than [`NodeOptions::max_activities`] wait here, so that the work spreads.
     pub activity_backlog: usize,
     /// How long others wait for a sign of life before they take over what this node holds.
     pub lease: Duration,
@@ -19,6 +20,9 @@ pub struct NodeOptions {
     pub events_per_turn: u32,
     /// How long a turn that could not be run waits before it is offered again.
     pub retry_after: Duration,
+    /// Whether an orchestration stays alive between its turns. Off, each turn replays the whole history first: slow,
+    /// and for tests that look for code which replay does not find as it left it.
+    pub keep_live: bool,
 }
 
 impl Default for NodeOptions {
@@ -26,11 +30,12 @@ impl Default for NodeOptions {
         Self {
             max_orchestrations: 10_000,
             max_activities: 200,
-            activity_backlog: 200,
+            activity_backlog: 10_000,
             lease: Duration::from_secs(15),
             poll: Duration::from_secs(1),
             events_per_turn: 1000,
             retry_after: Duration::from_secs(1),
+            keep_live: true,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One life of a node under one id: its signs of life, its actors, and its end.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use everdure_core::{
     Backend, BackendError, BackendResult, CreateInstance, CreateOutcome, ExecutionStarted, InstanceKey, Message,
     NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome, Sent,
 };
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,7 @@ pub(super) struct Incarnation {
     /// Nothing any more.
     pub ended: CancellationToken,
     last_renewed: Mutex<Instant>,
+    live_nodes: AtomicU32,
     residents: Mutex<Residents>,
     /// An actor ended.
     left: Notify,
@@ -68,6 +70,7 @@ impl Incarnation {
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
             last_renewed: Mutex::new(sent),
+            live_nodes: AtomicU32::new(lease.live_nodes),
             residents: Mutex::default(),
             left: Notify::new(),
         }))
@@ -93,7 +96,10 @@ impl Incarnation {
             tokio::time::sleep(self.options.lease / 3).await;
             let sent = Instant::now();
             match self.backend.renew_node(self.node).await {
-                Ok(_) => *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent,
+                Ok(lease) => {
+                    *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+                    self.live_nodes.store(lease.live_nodes, Ordering::Relaxed);
+                }
                 Err(BackendError::NodeGone) => return Ending::LeaseLost,
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "no sign of life given");
@@ -125,6 +131,16 @@ impl Incarnation {
     pub fn is_alive(&self) -> bool {
         let sent = *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner);
         sent.elapsed() < self.options.lease
+    }
+
+    /// A place for an activity without a row; `None` when the node has enough of them.
+    pub fn accept_activity(&self) -> Option<OwnedSemaphorePermit> {
+        let alone = self.live_nodes.load(Ordering::Relaxed) <= 1;
+        let waiting = if alone { 0 } else { self.options.activity_backlog.saturating_sub(self.options.max_activities) };
+        if self.draining.is_cancelled() || self.accepted.available_permits() <= waiting {
+            return None;
+        }
+        Arc::clone(&self.accepted).try_acquire_owned().ok()
     }
 
     fn residents(&self) -> MutexGuard<'_, Residents> {

@@ -2,11 +2,11 @@
 -- No locks.
 create or replace function everdure._get_instances(p_hub int, p_ids text[], p_payloads boolean)
 returns setof everdure._instance_record
-language sql stable as $$
+language sql stable set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
   select i.key, i.instance_id, i.execution_id, i.execution, i.name, i.version, i.parent ->> 'instanceId', i.tags::text,
          i.status, i.created_at, i.scheduled_at, i.updated_at, i.completed_at, i.turn,
          case when p_payloads then i.input end, case when p_payloads then i.output end,
          case when p_payloads then i.custom_status end, case when p_payloads then i.failure::text end
-  from everdure.instances i
-  where i.hub_id = p_hub and i.instance_id = any (p_ids)
+  from unnest(p_ids) u(id)
+  join everdure.instances i on i.hub_id = p_hub and i.instance_id = u.id
 $$;

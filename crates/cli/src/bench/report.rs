@@ -1,0 +1,112 @@
+//! What a benchmark says.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::Bench;
+use super::load::Counts;
+
+#[derive(Serialize)]
+pub struct Report {
+    workload: &'static str,
+    orchestrations: u64,
+    seconds: f64,
+    orchestrations_per_second: f64,
+    activities_per_second: f64,
+    latency_ms: Latency,
+    commits_per_activity: Option<f64>,
+    commits_per_orchestration: Option<f64>,
+    wal_bytes_per_orchestration: Option<f64>,
+    cpu_seconds: Cpu,
+    floor_rows_per_second: f64,
+    /// Turns a second, divided by the floor.
+    share_of_floor: f64,
+    concurrency: usize,
+    nodes: usize,
+    lanes: usize,
+    payload_bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    p50: f64,
+    p95: f64,
+    p99: f64,
+}
+
+#[derive(Serialize)]
+struct Cpu {
+    postgres: Option<f64>,
+    everdure: f64,
+}
+
+fn percentile(sorted: &[f64], share: f64) -> f64 {
+    // An index into a vector in memory is exact in a float.
+    let index = (sorted.len() as f64 * share) as usize;
+    sorted.get(index.min(sorted.len().saturating_sub(1))).copied().map_or(0.0, rounded)
+}
+
+fn rounded(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}
+
+impl Report {
+    pub fn new(arguments: &Bench, counts: &Counts, floor: f64) -> Self {
+        let workload = arguments.workload;
+        let number = counts.orchestrations as f64;
+        let each = |sum: f64, count: f64| (count > 0.0).then(|| rounded(sum / count));
+        let per_second = number / counts.seconds;
+        let activities = workload.activities() as f64;
+        // One turn begins, each activity's result begins another; results that come together share one.
+        let turns = if workload.activities() == 100 { 2.0 } else { 1.0 + activities };
+        Self {
+            workload: workload.name(),
+            orchestrations: counts.orchestrations,
+            seconds: rounded(counts.seconds),
+            orchestrations_per_second: rounded(per_second),
+            activities_per_second: rounded(per_second * activities),
+            latency_ms: Latency {
+                p50: percentile(&counts.latencies_ms, 0.5),
+                p95: percentile(&counts.latencies_ms, 0.95),
+                p99: percentile(&counts.latencies_ms, 0.99),
+            },
+            commits_per_activity: each(counts.database.commits, number * activities),
+            commits_per_orchestration: each(counts.database.commits, number),
+            wal_bytes_per_orchestration: each(counts.database.wal_bytes, number),
+            cpu_seconds: Cpu {
+                postgres: counts.database.cpu_seconds.map(rounded),
+                everdure: rounded(counts.cpu_seconds),
+            },
+            floor_rows_per_second: rounded(floor),
+            share_of_floor: rounded(per_second * turns / floor),
+            concurrency: arguments.concurrency(),
+            nodes: arguments.nodes,
+            lanes: arguments.lanes,
+            payload_bytes: arguments.payload_bytes,
+        }
+    }
+
+    pub fn floor_only(floor: f64, arguments: &Bench) -> Self {
+        Self::new(arguments, &Counts { seconds: arguments.seconds, ..Counts::default() }, floor)
+    }
+
+    pub fn print(&self, json: bool) -> std::io::Result<()> {
+        let mut out = std::io::stdout().lock();
+        if json {
+            return writeln!(out, "{}", serde_json::to_string(self)?);
+        }
+        let or_dash = |number: Option<f64>| number.map_or("-".to_owned(), |number| number.to_string());
+        writeln!(out, "{} orchestrations in {} s, every output right", self.orchestrations, self.seconds)?;
+        writeln!(out, "  orchestrations/s      {}", self.orchestrations_per_second)?;
+        writeln!(out, "  activities/s          {}", self.activities_per_second)?;
+        let Latency { p50, p95, p99 } = self.latency_ms;
+        writeln!(out, "  latency ms            p50 {p50}  p95 {p95}  p99 {p99}")?;
+        writeln!(out, "  commits/activity      {}", or_dash(self.commits_per_activity))?;
+        writeln!(out, "  WAL bytes each        {}", or_dash(self.wal_bytes_per_orchestration))?;
+        let (postgres, own) = (or_dash(self.cpu_seconds.postgres), self.cpu_seconds.everdure);
+        writeln!(out, "  processor seconds     PostgreSQL {postgres}, Everdure {own}")?;
+        writeln!(out, "  floor rows/s          {}", self.floor_rows_per_second)?;
+        writeln!(out, "  share of the floor    {}", self.share_of_floor)
+    }
+}

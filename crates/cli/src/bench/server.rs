@@ -1,0 +1,76 @@
+//! The measured server: embedded or given, and what it says it has used.
+
+use std::error::Error;
+use std::ops::Sub;
+
+use everdure_embedded::Server;
+use tokio_postgres::NoTls;
+
+use super::Bench;
+
+pub struct Database {
+    url: String,
+    server: Option<Server>,
+}
+
+/// Counters of the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    pub commits: f64,
+    pub wal_bytes: f64,
+    pub cpu_seconds: Option<f64>,
+}
+
+impl Sub for Usage {
+    type Output = Self;
+    fn sub(self, before: Self) -> Self {
+        Self {
+            commits: self.commits - before.commits,
+            wal_bytes: self.wal_bytes - before.wal_bytes,
+            cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before),
+        }
+    }
+}
+
+impl Database {
+    pub fn open(arguments: &Bench) -> Result<Self, Box<dyn Error>> {
+        if let Some(url) = &arguments.database_url {
+            return Ok(Self { url: url.clone(), server: None });
+        }
+        let mut builder = Server::builder();
+        if let Some(major) = arguments.postgres {
+            builder = builder.version(major);
+        }
+        let server = builder.start()?;
+        Ok(Self { url: server.url(), server: Some(server) })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub fn close(self) -> Result<(), Box<dyn Error>> {
+        Ok(self.server.map_or(Ok(()), Server::stop)?)
+    }
+
+    pub async fn usage(&self) -> Result<Usage, Box<dyn Error>> {
+        let client = connect(&self.url).await?;
+        // Counters of sessions arrive with a delay of up to a second; this one's own are exact enough.
+        let row = client
+            .query_one(
+                "select xact_commit::float8, (pg_current_wal_lsn() - '0/0')::float8 from pg_stat_database \
+                 where datname = current_database()",
+                &[],
+            )
+            .await?;
+        let cpu_seconds = self.server.as_ref().map(Server::cpu_seconds);
+        Ok(Usage { commits: row.get(0), wal_bytes: row.get(1), cpu_seconds })
+    }
+}
+
+/// A plain connection for counters and the floor.
+pub async fn connect(url: &str) -> Result<tokio_postgres::Client, Box<dyn Error>> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}

@@ -3,7 +3,13 @@
 //! Each subcommand is a module with its arguments and one function. Exit codes: 0 it worked, 1 it did not (the reason
 //! is on standard error, with what to do), 2 the command line could not be understood.
 
+mod bench;
+mod connection;
+mod demo;
 mod dev;
+mod events;
+mod output;
+mod record;
 
 use std::process::ExitCode;
 
@@ -19,11 +25,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Bench(bench::Bench),
+    Demo(demo::Demo),
+    #[command(hide = true)]
+    DemoWorker(demo::DemoWorker),
     Dev(dev::Dev),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::DemoWorker(arguments) => demo::run_worker(&arguments),
         Command::Dev(arguments) => dev::run(&arguments),
     };
     match outcome {

@@ -1,0 +1,107 @@
+//! Which database, schema and task hub a command works on.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use everdure::{Client, PostgresBackend, PostgresOptions, PostgresOptionsBuilder};
+use everdure_core::Backend;
+
+/// Options of every command that needs the database.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Database")]
+pub struct Connection {
+    /// Where the database is: postgresql://user:password@host:port/database
+    #[arg(long, env = "EVERDURE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    database_url: Option<String>,
+
+    /// The task hub: a namespace of instances
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    hub: String,
+
+    /// The schema that holds Everdure's tables
+    #[arg(long, default_value = "everdure", value_name = "NAME")]
+    schema: String,
+}
+
+/// Why a command could not get at its task hub.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// Nobody said where the database is.
+    #[error(
+        "no database named: give --database-url or set EVERDURE_DATABASE_URL \
+         (postgresql://user:password@host:port/database); `everdure dev` runs a private one and prints its URL"
+    )]
+    NoUrl,
+    /// The database, or the task hub in it, cannot be used.
+    #[error("cannot use {place}")]
+    Unusable {
+        /// The URL without its secrets.
+        place: String,
+        /// Why.
+        #[source]
+        source: everdure::BackendError,
+    },
+}
+
+/// An open task hub.
+pub struct Hub {
+    pub backend: Arc<dyn Backend>,
+    pub client: Client,
+}
+
+impl Connection {
+    /// For a command that makes its own database or hub.
+    pub fn new(database_url: String, hub: String, schema: String) -> Self {
+        Self { database_url: Some(database_url), hub, schema }
+    }
+
+    /// The URL as given.
+    pub fn url(&self) -> Result<&str, ConnectionError> {
+        self.database_url.as_deref().filter(|url| !url.trim().is_empty()).ok_or(ConnectionError::NoUrl)
+    }
+
+    pub fn hub(&self) -> &str {
+        &self.hub
+    }
+
+    pub fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// The database as people may see it: without password and parameters.
+    pub fn place(&self) -> String {
+        let parsed = self.url().ok().and_then(|url| url::Url::parse(url).ok());
+        let Some(mut url) = parsed else { return "the database".to_owned() };
+        // A URL that cannot hold a password has none to hide.
+        let _ = url.set_password(None);
+        url.set_query(None);
+        format!("the task hub '{}' at {url}", self.hub)
+    }
+
+    pub fn builder(&self) -> Result<PostgresOptionsBuilder, Box<dyn Error>> {
+        Ok(PostgresOptions::builder(self.url()?)?.hub(&self.hub).schema(&self.schema))
+    }
+
+    /// Opens the hub for one command: few connections, little patience, and the schema is left as it is.
+    pub async fn open(&self) -> Result<Hub, Box<dyn Error>> {
+        let builder = self.builder()?.lanes(1).pool_size(2).deadline(Duration::from_secs(10));
+        self.connect(builder.listen(false).migrate(false)).await
+    }
+
+    pub async fn connect(&self, builder: PostgresOptionsBuilder) -> Result<Hub, Box<dyn Error>> {
+        let backend = PostgresBackend::connect(builder.build()?).await.map_err(|error| self.unusable(error))?;
+        let backend: Arc<dyn Backend> = Arc::new(backend);
+        Ok(Hub { client: Client::new(Arc::clone(&backend)), backend })
+    }
+
+    pub fn unusable(&self, source: everdure::BackendError) -> ConnectionError {
+        ConnectionError::Unusable { place: self.place(), source }
+    }
+}
+
+/// Runs a command's asynchronous part.
+pub fn block_on<T>(work: impl Future<Output = Result<T, Box<dyn Error>>>) -> Result<T, Box<dyn Error>> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,121 @@
+//! A history as a test wants to read it.
+
+use std::fmt;
+
+use everdure_core::{EventData, HistoryTurn, InstanceId, InstanceRecord, OrchestrationStatus};
+
+/// What happened to the current execution of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    record: InstanceRecord,
+    turns: Vec<HistoryTurn>,
+}
+
+impl History {
+    pub(super) fn new(record: InstanceRecord, turns: Vec<HistoryTurn>) -> Self {
+        Self { record, turns }
+    }
+
+    /// The instance as it stood then.
+    #[must_use]
+    pub fn record(&self) -> &InstanceRecord {
+        &self.record
+    }
+
+    /// The turns, for [`crate::testing::check_replay`] and for a closer look.
+    #[must_use]
+    pub fn turns(&self) -> &[HistoryTurn] {
+        &self.turns
+    }
+
+    /// The events of all turns, in order.
+    pub fn events(&self) -> impl Iterator<Item = &EventData> {
+        self.turns.iter().flat_map(|turn| &turn.events).map(|event| &event.data)
+    }
+
+    /// Every step in words, in order: `scheduled greet`, `greet returned`, `timer fired`, `event approved`, `completed`.
+    #[must_use]
+    pub fn steps(&self) -> Vec<String> {
+        self.events().map(|event| self.say(event)).collect()
+    }
+
+    /// The names of the activities that were scheduled, in order.
+    #[must_use]
+    pub fn activities(&self) -> Vec<&str> {
+        self.pick(|event| match event {
+            EventData::TaskScheduled { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The names of the events that were received, in order.
+    #[must_use]
+    pub fn events_raised(&self) -> Vec<&str> {
+        self.pick(|event| match event {
+            EventData::EventRaised { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The instance ids of the sub-orchestrations that were started, in order.
+    #[must_use]
+    pub fn children(&self) -> Vec<&InstanceId> {
+        self.pick(|event| match event {
+            EventData::SubOrchestrationInstanceCreated { instance_id, .. } => Some(instance_id),
+            _ => None,
+        })
+    }
+
+    fn pick<'a, T>(&'a self, pick: impl Fn(&'a EventData) -> Option<T>) -> Vec<T> {
+        self.events().filter_map(pick).collect()
+    }
+
+    fn say(&self, event: &EventData) -> String {
+        use EventData as Event;
+        match event {
+            Event::TaskScheduled { name, .. } => format!("scheduled {name}"),
+            Event::TaskCompleted { dispatch, .. } => format!("{} returned", self.callee(*dispatch)),
+            Event::TaskFailed { dispatch, failure, .. } => {
+                format!("{} failed: {}", self.callee(*dispatch), failure.error_message)
+            }
+            Event::TaskCancelled { dispatch, .. } => format!("{} cancelled", self.callee(*dispatch)),
+            Event::SubOrchestrationInstanceCreated { name, .. } => format!("started {name}"),
+            Event::SubOrchestrationInstanceCompleted { dispatch, .. } => format!("{} returned", self.callee(*dispatch)),
+            Event::SubOrchestrationInstanceFailed { dispatch, failure, .. } => {
+                format!("{} failed: {}", self.callee(*dispatch), failure.error_message)
+            }
+            Event::TimerCreated { .. } => "timer set".to_owned(),
+            Event::TimerFired { .. } => "timer fired".to_owned(),
+            Event::TimerCancelled { .. } => "timer cancelled".to_owned(),
+            Event::EventRaised { name, .. } => format!("event {name}"),
+            Event::EventSent { name, instance_id, .. } => format!("event {name} sent to {instance_id}"),
+            Event::ExecutionSuspended { .. } => "suspended".to_owned(),
+            Event::ExecutionResumed { .. } => "resumed".to_owned(),
+            Event::ExecutionTerminated { .. } => "termination asked for".to_owned(),
+            Event::ExecutionCompleted { status: OrchestrationStatus::Completed, .. } => "completed".to_owned(),
+            Event::ExecutionCompleted { failure: Some(failure), .. } => format!("failed: {}", failure.error_message),
+            Event::ExecutionCompleted { .. } => "terminated".to_owned(),
+            other => other.type_name().to_owned(),
+        }
+    }
+
+    fn callee(&self, wanted: everdure_core::DispatchId) -> &str {
+        let names = self.events().filter_map(|event| match event {
+            EventData::TaskScheduled { dispatch, name, .. }
+            | EventData::SubOrchestrationInstanceCreated { dispatch, name, .. } => Some((*dispatch, name.as_str())),
+            _ => None,
+        });
+        names.into_iter().find(|(dispatch, _)| *dispatch == wanted).map_or("something unknown", |(_, name)| name)
+    }
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InstanceRecord { instance_id, name, status, .. } = &self.record;
+        write!(f, "instance '{instance_id}' of '{name}' is {status}")?;
+        for (number, step) in (1..).zip(self.steps()) {
+            write!(f, "\n  {number}. {step}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! A store that goes silent for its worker as soon as it has recorded a step: the moment at which a crash is worst.
+//!
+//! The step is durable, its writer never hears of it, and nothing that it was about to do next happens.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use everdure_core::{
+    AbandonActivity, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
+    CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId, InstanceKey,
+    InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
+    NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+};
+use tokio::sync::Notify;
+
+pub(super) struct Mortal {
+    store: Arc<dyn Backend>,
+    node: AtomicI64,
+    silent: AtomicBool,
+    recorded: Notify,
+}
+
+impl Mortal {
+    pub fn new(store: Arc<dyn Backend>) -> Arc<Self> {
+        Arc::new(Self { store, node: AtomicI64::new(0), silent: AtomicBool::new(false), recorded: Notify::new() })
+    }
+
+    /// Waits for the first recorded step; from then on the worker gets no answer to anything.
+    pub async fn recorded(&self) -> NodeId {
+        self.recorded.notified().await;
+        NodeId(self.node.load(Ordering::SeqCst))
+    }
+
+    async fn alive(&self) -> &dyn Backend {
+        if self.silent.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        self.store.as_ref()
+    }
+}
+
+#[async_trait]
+impl Backend for Mortal {
+    async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease> {
+        let lease = self.alive().await.register_node(request).await?;
+        self.node.store(lease.node.0, Ordering::SeqCst);
+        Ok(lease)
+    }
+
+    async fn checkpoint(&self, checkpoint: Checkpoint) -> BackendResult<CheckpointOutcome> {
+        let outcome = self.alive().await.checkpoint(checkpoint).await?;
+        if matches!(outcome, CheckpointOutcome::Landed(_)) {
+            self.silent.store(true, Ordering::SeqCst);
+            self.recorded.notify_one();
+            std::future::pending::<()>().await;
+        }
+        Ok(outcome)
+    }
+
+    async fn renew_node(&self, node: NodeId) -> BackendResult<NodeLease> {
+        self.alive().await.renew_node(node).await
+    }
+
+    async fn reap_nodes(&self) -> BackendResult<Reaped> {
+        self.alive().await.reap_nodes().await
+    }
+
+    async fn remove_node(&self, node: NodeId) -> BackendResult<()> {
+        self.alive().await.remove_node(node).await
+    }
+
+    async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64> {
+        self.alive().await.release_unknown(node, known, older_than).await
+    }
+
+    async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
+        self.alive().await.create_instance(request).await
+    }
+
+    async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
+        self.alive().await.send_message(request).await
+    }
+
+    async fn lock_orchestrations(&self, request: LockOrchestrations) -> BackendResult<LockedOrchestrations> {
+        self.alive().await.lock_orchestrations(request).await
+    }
+
+    async fn demote(&self, request: Demote) -> BackendResult<DemoteOutcome> {
+        self.alive().await.demote(request).await
+    }
+
+    async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
+        self.alive().await.lock_activities(request).await
+    }
+
+    async fn complete_activity(&self, request: CompleteActivity) -> BackendResult<CompleteOutcome> {
+        self.alive().await.complete_activity(request).await
+    }
+
+    async fn abandon_activity(&self, request: AbandonActivity) -> BackendResult<bool> {
+        self.alive().await.abandon_activity(request).await
+    }
+
+    async fn get_instances(&self, ids: Vec<InstanceId>, payloads: bool) -> BackendResult<Vec<InstanceRecord>> {
+        self.alive().await.get_instances(ids, payloads).await
+    }
+
+    async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page> {
+        self.alive().await.query_instances(query).await
+    }
+
+    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.alive().await.get_history(id).await
+    }
+
+    async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
+        self.alive().await.purge_instances(filter).await
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    fn hints(&self) -> Box<dyn HintStream> {
+        self.store.hints()
+    }
+}

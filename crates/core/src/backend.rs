@@ -22,8 +22,10 @@ pub enum Hint {
     Orchestrations,
     /// Activities may wait.
     Activities,
-    /// These instances ended, or began to run.
-    Changed(Vec<InstanceId>),
+    /// These instances began to run.
+    Started(Vec<InstanceId>),
+    /// These instances ended.
+    Ended(Vec<InstanceId>),
 }
 
 /// Hints as they come.

@@ -68,8 +68,12 @@ impl Hints {
         self.activities();
     }
 
-    pub fn changed(&self, ids: Vec<InstanceId>) {
-        self.local(Hint::Changed(ids));
+    pub fn started(&self, ids: Vec<InstanceId>) {
+        self.local(Hint::Started(ids));
+    }
+
+    pub fn ended(&self, ids: Vec<InstanceId>) {
+        self.local(Hint::Ended(ids));
     }
 
     fn tell_others(&self, what: &AtomicBool) {

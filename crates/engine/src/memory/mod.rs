@@ -43,6 +43,16 @@ impl InMemoryBackend {
         Self { store: Mutex::default(), started: (Instant::now(), start), hints }
     }
 
+    /// How many messages and activities are left of instances that have ended or are gone: none, or something leaks.
+    #[must_use]
+    pub fn leftovers(&self) -> usize {
+        let (store, _) = self.lock();
+        let ended = |key: &InstanceKey| store.rows.get(key).is_none_or(|row| row.status.is_terminal());
+        let messages = store.rows.iter().filter(|(key, _)| ended(key)).map(|(_, row)| row.messages.len());
+        let activities = store.activities.values().filter(|activity| ended(&activity.task.key));
+        messages.sum::<usize>() + activities.count()
+    }
+
     fn lock(&self) -> (MutexGuard<'_, Store>, Timestamp) {
         // A panic inside an operation leaves the maps whole: conditions are checked before anything is changed.
         let store = self.store.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -57,10 +67,6 @@ impl InMemoryBackend {
 
     fn live(store: &Store, node: NodeId) -> BackendResult<()> {
         if store.nodes.contains_key(&node) { Ok(()) } else { Err(BackendError::NodeGone) }
-    }
-
-    fn changed(&self, id: &InstanceId) {
-        self.hint(Hint::Changed(vec![id.clone()]));
     }
 }
 
@@ -172,7 +178,7 @@ impl Backend for InMemoryBackend {
         if let MessageBody::ExecutionTerminated { reason, .. } = &request.body
             && store.terminate_pending(key, reason.as_deref(), now)
         {
-            self.changed(&request.instance_id);
+            self.hint(Hint::Ended(vec![request.instance_id.clone()]));
             self.hint(Hint::Orchestrations);
             return Ok(SendOutcome::Terminated);
         }
@@ -190,7 +196,7 @@ impl Backend for InMemoryBackend {
     async fn checkpoint(&self, checkpoint: Checkpoint) -> BackendResult<CheckpointOutcome> {
         let (mut store, now) = self.lock();
         Self::live(&store, checkpoint.node)?;
-        let noteworthy = checkpoint.status.is_terminal() || checkpoint.turn == 0;
+        let (ends, starts) = (checkpoint.status.is_terminal(), checkpoint.turn == 0);
         let id = checkpoint.instance_id.clone();
         let rows = !checkpoint.activities.is_empty();
         let outcome = checkpoint::checkpoint(&mut store, checkpoint, now);
@@ -199,8 +205,10 @@ impl Backend for InMemoryBackend {
             if rows {
                 self.hint(Hint::Activities);
             }
-            if noteworthy {
-                self.changed(&id);
+            if ends {
+                self.hint(Hint::Ended(vec![id]));
+            } else if starts {
+                self.hint(Hint::Started(vec![id]));
             }
         }
         Ok(outcome)

@@ -12,7 +12,9 @@ create or replace function everdure._checkpoint(
   p_custom_statuses text[], p_outputs text[], p_failures text[], p_consumed_items int[], p_consumed bigint[],
   p_steps text[], p_wait boolean
 ) returns void
-language plpgsql set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   v_locked bigint[] := everdure._lock_instances(p_keys, p_wait);
   v_all boolean := cardinality(v_locked) = cardinality(p_keys);
@@ -22,6 +24,9 @@ declare
   v_ended bigint[];
   v_continued bigint[];
   v_count bigint;
+  -- More than there can be: it changes no result, but the planner expects few rows of what it bounds, and so looks
+  -- instances up one by one instead of reading the whole table when that looked small at planning time.
+  v_limit bigint := 1000000000;
   r record;
 begin
   select array_agg(
@@ -29,12 +34,12 @@ begin
          when v_all or i.key = any (v_locked) then 'L'
          else 'B' end order by u.n)
   into v_codes
-  from unnest(p_keys, p_turns, p_claims) with ordinality u(key, turn, claim, n)
+  from (select * from unnest(p_keys, p_turns, p_claims) with ordinality u(key, turn, claim, n) limit v_limit) u
   left join everdure.instances i on i.key = u.key;
 
   for r in
     select c.item, count(m.number) < count(*) as gone, coalesce(bool_or(m.visible_at > v_now), false) as early
-    from unnest(p_consumed_items, p_consumed) c(item, number)
+    from (select * from unnest(p_consumed_items, p_consumed) c(item, number) limit v_limit) c
     left join everdure.messages m on m.key = p_keys[c.item] and m.number = c.number
     group by c.item
   loop
@@ -50,7 +55,7 @@ begin
 
   if cardinality(p_consumed) > 0 then
     delete from everdure.messages m
-    using unnest(p_consumed_items, p_consumed) c(item, number)
+    using (select * from unnest(p_consumed_items, p_consumed) c(item, number) limit v_limit) c
     where m.key = p_keys[c.item] and m.number = c.number and v_codes[c.item] = 'L';
     get diagnostics v_count = row_count;
     if v_count <> (select count(*) from unnest(p_consumed_items) c(item) where v_codes[c.item] = 'L') then
@@ -90,8 +95,10 @@ begin
         when u.kind = 0 then i.due_at
         when u.kind = 2 and not u.hold then v_now
         else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end
-  from unnest(p_keys, p_statuses, p_kinds, p_holds, p_custom_statuses, p_outputs, p_failures)
-       with ordinality u(key, status, kind, hold, custom_status, output, failure, n)
+  from (
+    select * from unnest(p_keys, p_statuses, p_kinds, p_holds, p_custom_statuses, p_outputs, p_failures)
+      with ordinality u(key, status, kind, hold, custom_status, output, failure, n)
+    limit v_limit) u
   where i.key = u.key and v_codes[u.n] = 'L';
   if v_continued is not null then
     update everdure.instances i
@@ -100,7 +107,7 @@ begin
         execution_id = (u.steps::json -> 'next' ->> 'executionId')::uuid,
         version = u.steps::json -> 'next' ->> 'version',
         input = u.steps::json -> 'next' ->> 'input'
-    from unnest(p_keys, p_kinds, p_steps) with ordinality u(key, kind, steps, n)
+    from (select * from unnest(p_keys, p_kinds, p_steps) with ordinality u(key, kind, steps, n) limit v_limit) u
     where i.key = u.key and u.kind = 2 and v_codes[u.n] = 'L';
   end if;
   insert into everdure.history (key, execution, turn, at, events)

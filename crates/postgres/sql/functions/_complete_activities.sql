@@ -5,7 +5,9 @@ create or replace function everdure._complete_activities(
   p_node bigint, p_ids bigint[], p_attempts int[], p_keys bigint[], p_executions int[], p_dispatches text[],
   p_bodies text[], p_wait boolean
 ) returns void
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   v_outcomes json[] := '{}';
   v_locked bigint[] := everdure._lock_instances(p_keys, p_wait);

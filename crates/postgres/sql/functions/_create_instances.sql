@@ -4,7 +4,9 @@ create or replace function everdure._create_instances(
   p_hub int, p_node bigint, p_ids text[], p_execution_ids uuid[], p_names text[], p_versions text[], p_inputs text[],
   p_tags text[], p_scheduled timestamptz[], p_replace boolean[], p_request_ids uuid[], p_born boolean[], p_wait boolean
 ) returns void
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 begin
   perform everdure._add_outcomes('create', (
     select json_agg(json_build_array(c.code, c.key, c.born, (extract(epoch from c.created_at) * 1000000)::bigint, c.status)

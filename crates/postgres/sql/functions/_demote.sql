@@ -3,7 +3,9 @@
 -- retryAfter (seconds)}. Outcomes: R released, L lost, B busy, one letter each.
 -- Locks: instances (by key; without p_wait it waits for none), messages, activities.
 create or replace function everdure._demote(p_node bigint, p_keys bigint[], p_items text[], p_wait boolean) returns void
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   v_locked bigint[] := everdure._lock_instances(p_keys, p_wait);
   v_now timestamptz := clock_timestamp();

@@ -7,7 +7,9 @@ create or replace function everdure._lock_activities(
   id bigint, attempt int, key bigint, instance_id text, execution int, execution_id uuid, dispatch text, name text,
   version text, input text, tags text, next_due bigint
 )
-language plpgsql set enable_seqscan = off set jit = off as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 #variable_conflict use_column
 declare
   v_now timestamptz;

@@ -13,7 +13,9 @@ create or replace function everdure._lock_orchestrations(
   message_numbers bigint[], message_executions int[], message_sent timestamptz[], message_visible timestamptz[],
   message_bodies text[], activities text[], more_messages boolean, next_due bigint
 )
-language plpgsql set enable_seqscan = off set jit = off as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 #variable_conflict use_column
 declare
   -- A clock called in the query is volatile and could not bound an index.

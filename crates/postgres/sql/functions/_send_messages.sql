@@ -5,7 +5,9 @@
 create or replace function everdure._send_messages(
   p_hub int, p_ids text[], p_bodies text[], p_terminate boolean[], p_request_ids uuid[], p_wait boolean
 ) returns void
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+set jit = off as $$
 declare
   v_outcomes json[] := '{}';
   v_row everdure.instances;

@@ -71,7 +71,7 @@ create table everdure.instances (
   output         text,
   custom_status  text,
   failure        json
-) with (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.1, autovacuum_vacuum_insert_scale_factor = 0.2);
 
 create unique index instances_id on everdure.instances (hub_id, instance_id);
@@ -136,6 +136,17 @@ create table everdure.history (
   events    json not null,
   primary key (key, execution, turn)
 ) with (autovacuum_vacuum_insert_scale_factor = 0.3);
+
+-- The faster compression, where the server was built with it: the histories of fan-outs are long.
+do $$
+begin
+  alter table everdure.history alter column events set compression lz4;
+  alter table everdure.messages alter column body set compression lz4;
+  alter table everdure.instances alter column input set compression lz4, alter column output set compression lz4;
+  alter table everdure.activities alter column input set compression lz4;
+exception when feature_not_supported then null;
+end
+$$;
 
 -- What the queries return of an instance.
 create type everdure._instance_record as (

@@ -270,7 +270,8 @@ impl Writer {
 struct News {
     orchestrations: bool,
     activities: bool,
-    changed: Vec<InstanceId>,
+    started: Vec<InstanceId>,
+    ended: Vec<InstanceId>,
 }
 
 impl News {
@@ -280,13 +281,15 @@ impl News {
             (_, Outcome::Send(SendOutcome::Sent { .. })) => self.orchestrations = true,
             (_, Outcome::Send(SendOutcome::Terminated)) => {
                 self.orchestrations = true;
-                self.changed.push(item.id.clone());
+                self.ended.push(item.id.clone());
             }
             (Operation::Checkpoint(row), Outcome::Checkpoint(CheckpointOutcome::Landed(_))) => {
                 self.orchestrations |= row.wakes;
                 self.activities |= row.writes_activities;
-                if row.turn == 0 || row.status.is_terminal() {
-                    self.changed.push(item.id.clone());
+                if row.status.is_terminal() {
+                    self.ended.push(item.id.clone());
+                } else if row.turn == 0 {
+                    self.started.push(item.id.clone());
                 }
             }
             (_, Outcome::Complete(_)) => self.orchestrations = true,
@@ -305,8 +308,11 @@ impl News {
         if self.activities {
             hints.activities();
         }
-        if !self.changed.is_empty() {
-            hints.changed(self.changed);
+        if !self.started.is_empty() {
+            hints.started(self.started);
+        }
+        if !self.ended.is_empty() {
+            hints.ended(self.ended);
         }
     }
 }

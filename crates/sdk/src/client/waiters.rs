@@ -77,9 +77,12 @@ impl Waiters {
         receiver
     }
 
-    fn changed(&self, ids: Vec<InstanceId>) {
+    fn changed(&self, ids: Vec<InstanceId>, what: Until) {
         let mut waiting = self.lock();
-        let awaited: Vec<_> = ids.into_iter().filter(|id| waiting.waiters.contains_key(id)).collect();
+        // The end is also news for who waits for the start.
+        let wants = |waiter: &Waiter| what == Until::Ended || waiter.until == what;
+        let awaited = |id: &InstanceId| waiting.waiters.get(id).is_some_and(|waiters| waiters.iter().any(wants));
+        let awaited: Vec<_> = ids.into_iter().filter(awaited).collect();
         if !awaited.is_empty() {
             waiting.fresh.extend(awaited);
             self.more.notify_one();
@@ -171,8 +174,10 @@ async fn serve(waiters: Weak<Waiters>, mut hints: Box<dyn everdure_core::HintStr
                 () = waiters.more.notified() => break,
                 () = tokio::time::sleep_until(next_full) => break,
                 hint = hints.next() => {
-                    if let Hint::Changed(ids) = hint {
-                        waiters.changed(ids);
+                    match hint {
+                        Hint::Started(ids) => waiters.changed(ids, Until::Started),
+                        Hint::Ended(ids) => waiters.changed(ids, Until::Ended),
+                        Hint::Orchestrations | Hint::Activities => {}
                     }
                 }
             }

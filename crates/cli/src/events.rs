@@ -1,5 +1,7 @@
 //! Histories as lists of events: what is derived is put where it belongs.
 
+use std::collections::BTreeMap;
+
 use everdure::{HistoryTurn, InstanceRecord};
 use everdure_core::{EventData, ExecutionStarted, HistoryEvent};
 use serde_json::{Value, json};
@@ -58,8 +60,20 @@ pub fn to_json(recorded: &Recorded) -> Value {
 /// A table with a line for each event; details are cut to `detail` characters.
 pub fn table(events: &[Recorded], detail: usize) -> comfy_table::Table {
     let mut table = output::table(&["TURN", "TIME", "EVENT", "ID", "NAME", "DETAIL"]);
+    let mut asked = BTreeMap::new();
     for Recorded { turn, event } in events {
-        let (id, name, text) = describe(event);
+        let (id, mut name, text) = describe(event);
+        match (&event.data, event.data.answers()) {
+            (
+                EventData::TaskScheduled { dispatch, .. } | EventData::SubOrchestrationInstanceCreated { dispatch, .. },
+                _,
+            ) => {
+                asked.insert(*dispatch, name.clone());
+            }
+            // An answer has the name of what was asked.
+            (_, Some(dispatch)) => name = asked.get(&dispatch).cloned().unwrap_or_default(),
+            _ => {}
+        }
         table.add_row([
             turn.to_string(),
             event.timestamp.format("%H:%M:%S%.3f").to_string(),

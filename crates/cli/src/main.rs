@@ -1,23 +1,55 @@
 //! The `everdure` command: the place where everything meets.
 //!
-//! Each subcommand is a module with its arguments and one function. Exit codes: 0 it worked, 1 it did not (the reason
-//! is on standard error, with what to do), 2 the command line could not be understood.
+//! Each subcommand is a module with its arguments and one function; what they share is in `connection`, `arguments`,
+//! `output`, `events`, `record` and `exit`.
 
-mod bench;
+mod arguments;
 mod connection;
-mod demo;
-mod dev;
 mod events;
+mod exit;
 mod output;
 mod record;
+
+mod bench;
+mod control;
+mod demo;
+mod dev;
+mod get;
+mod history;
+mod list;
+mod migrate;
+mod purge;
+mod start;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+const AFTER_HELP: &str = "\
+First steps:
+  everdure demo                                   see what it does, on a private PostgreSQL
+  everdure dev                                    run a private PostgreSQL, and print its URL
+  export EVERDURE_DATABASE_URL=postgresql://…     say where your database is
+  everdure migrate                                make the tables
+  everdure start my_orchestration --input '{}'    start an instance; your worker runs it
+  everdure list                                   see where it stands
+
+Environment:
+  EVERDURE_DATABASE_URL   the database, unless --database-url names another
+  NO_COLOR                no colours, on a terminal either
+
+Exit codes:
+  0  it worked
+  1  it did not; standard error says why, and what to do
+  2  the command line could not be understood
+  3  the instance that was waited for failed or was terminated
+  4  the instance that was waited for had not ended when the time was over";
+
 /// Durable orchestrations on PostgreSQL.
+///
+/// Every command has its own help, with examples: everdure help start
 #[derive(Parser)]
-#[command(name = "everdure", version, propagate_version = true)]
+#[command(name = "everdure", version, propagate_version = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -25,31 +57,40 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Bench(bench::Bench),
     Demo(demo::Demo),
     #[command(hide = true)]
     DemoWorker(demo::DemoWorker),
     Dev(dev::Dev),
+    Migrate(migrate::Migrate),
+    Start(start::Start),
+    Get(get::Get),
+    List(list::List),
+    History(history::History),
+    RaiseEvent(control::RaiseEvent),
+    Suspend(control::Suspend),
+    Resume(control::Resume),
+    Terminate(control::Terminate),
+    Purge(purge::Purge),
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
+    let done = |()| ExitCode::SUCCESS;
     let outcome = match Cli::parse().command {
-        Command::Bench(arguments) => bench::run(&arguments),
-        Command::Demo(arguments) => demo::run(&arguments),
-        Command::DemoWorker(arguments) => demo::run_worker(&arguments),
-        Command::Dev(arguments) => dev::run(&arguments),
+        Command::Demo(arguments) => demo::run(&arguments).map(done),
+        Command::DemoWorker(arguments) => demo::run_worker(&arguments).map(done),
+        Command::Dev(arguments) => dev::run(&arguments).map(done),
+        Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Start(arguments) => start::run(&arguments),
+        Command::Get(arguments) => get::run(&arguments),
+        Command::List(arguments) => list::run(&arguments),
+        Command::History(arguments) => history::run(&arguments),
+        Command::RaiseEvent(arguments) => control::raise_event(&arguments),
+        Command::Suspend(arguments) => control::suspend(&arguments),
+        Command::Resume(arguments) => control::resume(&arguments),
+        Command::Terminate(arguments) => control::terminate(&arguments),
+        Command::Purge(arguments) => purge::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments).map(done),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("everdure: {}", with_causes(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// The message and, after colons, those of its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    outcome.unwrap_or_else(|error| exit::failed(error.as_ref()))
 }

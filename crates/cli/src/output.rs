@@ -12,7 +12,6 @@ pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
 pub const GREEN: Style = AnsiColor::Green.on_default();
 pub const RED: Style = AnsiColor::Red.on_default();
-pub const YELLOW: Style = AnsiColor::Yellow.on_default();
 
 /// Writes a line, at once.
 pub fn line(text: impl std::fmt::Display) -> io::Result<()> {
@@ -31,10 +30,26 @@ pub fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(headings.iter().map(|heading| Cell::new(heading).add_attribute(Attribute::Bold)));
+    pad(&mut table);
+    table
+}
+
+/// A table of names and values, without headings.
+pub fn facts<'a>(facts: impl IntoIterator<Item = (&'a str, Cell)>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    for (name, value) in facts {
+        table.add_row([Cell::new(name).add_attribute(Attribute::Dim), value]);
+    }
+    pad(&mut table);
+    table
+}
+
+/// Columns stand two spaces apart.
+fn pad(table: &mut Table) {
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    table
 }
 
 pub fn print_table(table: &Table) -> io::Result<()> {

@@ -1,0 +1,59 @@
+//! `everdure history`: what happened to an instance.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use everdure::{ClientError, InstanceId};
+
+use crate::connection::{Connection, block_on};
+use crate::exit::Outcome;
+use crate::{events, output};
+
+/// Characters of an event's detail that fit beside the rest.
+const DETAIL: usize = 80;
+
+/// Show what happened to an instance: the events of its current execution, in order.
+///
+/// Each turn opens with OrchestratorStarted, the execution with ExecutionStarted. ID is the id of the step that an
+/// event schedules or answers.
+///
+/// Examples:
+///   everdure history order-1001
+///   everdure history order-1001 --json | jq -c '.[] | select(.type == "TaskFailed")'
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub struct History {
+    #[command(flatten)]
+    connection: Connection,
+
+    /// The instance
+    id: InstanceId,
+
+    /// Print details whole, however long
+    #[arg(long)]
+    full: bool,
+
+    /// Print one JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &History) -> Outcome {
+    block_on(async {
+        let hub = arguments.connection.open().await?;
+        let id = &arguments.id;
+        let (record, turns) =
+            hub.backend.get_history(id.clone()).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
+        let events = events::flatten(&record, &turns);
+        if arguments.json {
+            output::json(&events.iter().map(events::to_json).collect())?;
+        } else if events.is_empty() {
+            let why = if record.status.is_terminal() { "it ended before it began" } else { "nothing has happened yet" };
+            eprintln!("{id} is {}: {why}", record.status);
+        } else {
+            let detail = if arguments.full { usize::MAX } else { DETAIL };
+            output::print_table(&events::table(&events, detail))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}

@@ -33,6 +33,9 @@ pub enum Hint {
 pub trait HintStream: Send {
     /// Waits for the next hint; for ever when the backend is closed. Dropping the future loses no hint.
     async fn next(&mut self) -> Hint;
+
+    /// Whether hints of other processes arrive at present: then looking by oneself may take its time.
+    fn is_reliable(&self) -> bool;
 }
 
 /// A durable store of orchestrations.

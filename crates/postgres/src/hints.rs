@@ -28,6 +28,7 @@ pub(crate) struct Hints {
     live_nodes: AtomicU32,
     orchestrations: AtomicBool,
     activities: AtomicBool,
+    listening: AtomicBool,
     wanted: Notify,
 }
 
@@ -38,6 +39,7 @@ impl Hints {
             live_nodes: AtomicU32::new(0),
             orchestrations: AtomicBool::new(false),
             activities: AtomicBool::new(false),
+            listening: AtomicBool::new(false),
             wanted: Notify::new(),
         })
     }
@@ -84,8 +86,8 @@ impl Hints {
         }
     }
 
-    pub fn subscribe(&self) -> Box<dyn HintStream> {
-        Box::new(Listener { hints: self.local.subscribe() })
+    pub fn subscribe(self: &Arc<Self>) -> Box<dyn HintStream> {
+        Box::new(Listener { source: Arc::clone(self), hints: self.local.subscribe() })
     }
 
     fn received(&self, payload: &str) {
@@ -111,6 +113,7 @@ pub(crate) async fn run(hints: Arc<Hints>, connector: Connector, channel: String
         if let Err(error) = exchange(&hints, &connector, &channel).await {
             tracing::debug!(error = &error as &dyn std::error::Error, "no hints for now");
         }
+        hints.listening.store(false, Ordering::Relaxed);
         tokio::time::sleep(RECONNECT).await;
         // Whatever came while nobody listened.
         hints.local(Hint::Orchestrations);
@@ -122,6 +125,7 @@ async fn exchange(hints: &Arc<Hints>, connector: &Connector, channel: &str) -> R
     let receiver = Arc::clone(hints);
     let (client, mut driver) = connector.listen(move |payload| receiver.received(&payload)).await?;
     client.batch_execute(&format!("listen {channel}")).await?;
+    hints.listening.store(true, Ordering::Relaxed);
     loop {
         tokio::select! {
             _ = &mut driver => return Ok(()),
@@ -139,6 +143,7 @@ async fn notify(hints: &Hints, client: &Client, channel: &str) -> Result<(), tok
 }
 
 struct Listener {
+    source: Arc<Hints>,
     hints: broadcast::Receiver<Hint>,
 }
 
@@ -152,5 +157,9 @@ impl HintStream for Listener {
             Err(RecvError::Lagged(_)) => Hint::Orchestrations,
             Err(RecvError::Closed) => std::future::pending().await,
         }
+    }
+
+    fn is_reliable(&self) -> bool {
+        self.source.listening.load(Ordering::Relaxed)
     }
 }

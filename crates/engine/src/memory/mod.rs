@@ -288,4 +288,8 @@ impl HintStream for Listener {
             Err(RecvError::Closed) => std::future::pending().await,
         }
     }
+
+    fn is_reliable(&self) -> bool {
+        true
+    }
 }

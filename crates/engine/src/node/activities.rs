@@ -1,10 +1,12 @@
 //! Running activities: those that have a row, and those that only history knows.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use everdure_core::{
     ActivityTask, BackendError, CompleteActivity, CompleteOutcome, FailureDetails, Limits, LockedActivity, MessageBody,
 };
+use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::incarnation::Incarnation;
@@ -19,15 +21,45 @@ pub(super) async fn run(
     let Some(executor) = node.registry.activity(&name, task.version.as_deref()).cloned() else {
         return Err(FailureDetails::new("ActivityNotRegistered", format!("no worker here takes activity '{name}'")));
     };
-    let running = tokio::spawn(async move { executor.run(task, cancelled).await });
-    let result = match running.await {
-        Ok(result) => result,
-        Err(panic) => Err(FailureDetails::new("Panic", format!("activity '{name}' panicked: {panic}"))),
-    }?;
-    match Limits::default().check_payload("the result of the activity", result.as_deref()) {
-        Ok(()) => Ok(result),
-        Err(problem) => Err(FailureDetails::new("InvalidResult", format!("activity '{name}': {problem}"))),
+    let deadline = node.options.activity_deadline;
+    let running = AssertUnwindSafe(executor.run(task, cancelled.clone())).catch_unwind();
+    let outcome = match deadline {
+        None => running.await,
+        Some(deadline) => match tokio::time::timeout(deadline, running).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                cancelled.cancel();
+                let message = format!("activity '{name}' ran for longer than {deadline:?} and was given up");
+                return Err(FailureDetails::new("ActivityDeadlineExceeded", message));
+            }
+        },
+    };
+    let result = outcome.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+        Err(FailureDetails::new("Panic", format!("activity '{name}' panicked: {}", what.unwrap_or("no message"))))
+    });
+    match result {
+        Ok(result) => match Limits::default().check_payload("the result of the activity", result.as_deref()) {
+            Ok(()) => Ok(result),
+            Err(problem) => Err(FailureDetails::new("InvalidResult", format!("activity '{name}': {problem}"))),
+        },
+        Err(failure) => Err(storable(failure)),
     }
+}
+
+/// PostgreSQL text cannot hold U+0000; in a message it says nothing that its replacement does not.
+fn storable(mut failure: FailureDetails) -> FailureDetails {
+    let clean = |text: &mut String| {
+        if text.contains('\0') {
+            *text = text.replace('\0', "\u{FFFD}");
+        }
+    };
+    clean(&mut failure.error_type);
+    clean(&mut failure.error_message);
+    failure.stack_trace.as_mut().map(clean);
+    failure.data.as_mut().map(clean);
+    failure.inner_failure = failure.inner_failure.map(|inner| Box::new(storable(*inner)));
+    failure
 }
 
 /// Runs an activity that has a row, and delivers its result.

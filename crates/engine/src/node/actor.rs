@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use everdure_core::{
     Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DispatchId,
@@ -116,19 +117,27 @@ impl Actor {
 
     async fn turn(&mut self, turn: OpenTurn) -> Next {
         let actions = if turn.runs_user_code(&self.state) {
-            match self.decide(&turn).await {
-                Some(actions) => actions,
-                None => return self.give_up(Some(self.node.options.retry_after)).await,
+            let node = Arc::clone(&self.node);
+            let watched = node.turns.watch(self.demotion(Some(node.options.retry_after)));
+            let decided = tokio::time::timeout(node.options.turn_deadline, self.decide(&turn)).await;
+            drop(watched);
+            match decided {
+                Ok(Some(actions)) => actions,
+                Ok(None) | Err(_) => return self.give_up(Some(self.node.options.retry_after)).await,
             }
         } else {
             TurnActions::default()
         };
+        let again = turn.clone();
         let applied = turn.clone().apply(&self.state, self.node.node, self.claim, actions).or_else(|error| {
             let failing = fail(FailureDetails::new("InvalidAction", error.to_string()));
             turn.apply(&self.state, self.node.node, self.claim, failing)
         });
         match applied {
-            Ok(checkpoint) => self.write(checkpoint).await,
+            Ok(checkpoint) => match self.write(checkpoint).await {
+                Ok(next) => next,
+                Err(rejected) => self.fail_instead(again, rejected).await,
+            },
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a failure could not be recorded");
                 self.give_up(Some(self.node.options.retry_after)).await
@@ -168,7 +177,25 @@ impl Actor {
         }
     }
 
-    async fn write(&mut self, mut checkpoint: Checkpoint) -> Next {
+    /// A turn that cannot be stored fails its orchestration, visibly. If not even that can be stored, what came in is
+    /// to blame: the instance backs off, and an operator has to look.
+    async fn fail_instead(&mut self, turn: OpenTurn, rejected: FailureDetails) -> Next {
+        let instance = self.state.started.instance_id.clone();
+        tracing::error!(%rejected, %instance, "a turn cannot be stored; its orchestration fails");
+        if let Ok(checkpoint) = turn.apply(&self.state, self.node.node, self.claim, fail(rejected))
+            && let Ok(next) = self.write(checkpoint).await
+        {
+            return next;
+        }
+        tracing::error!(%instance, "its failure cannot be stored either; it backs off");
+        self.give_up(Some(self.node.options.retry_after * 60)).await
+    }
+
+    /// Writes a turn until the store has answered.
+    ///
+    /// # Errors
+    /// Why this turn, and no other, cannot be stored.
+    async fn write(&mut self, mut checkpoint: Checkpoint) -> Result<Next, FailureDetails> {
         let local = self.place(&mut checkpoint);
         let running = self.running.keys().filter(|dispatch| !checkpoint.cancelled.contains(dispatch)).count();
         checkpoint.hold = !checkpoint.status.is_terminal()
@@ -182,19 +209,16 @@ impl Actor {
                 Ok(CheckpointOutcome::Landed(landed)) => break landed,
                 // The row moved on, or a timer is not due after all: what the store says is read anew. Should the
                 // row still be ours, it is given back; if not, that is lost as well.
-                Ok(CheckpointOutcome::Lost | CheckpointOutcome::Early) => return self.give_up(None).await,
-                Err(BackendError::NodeGone) => return Next::End,
-                Ok(CheckpointOutcome::Rejected(failure)) => {
-                    tracing::error!(%failure, instance = %checkpoint.instance_id, "a turn cannot be stored");
-                    return self.give_up(Some(self.node.options.retry_after)).await;
-                }
+                Ok(CheckpointOutcome::Lost | CheckpointOutcome::Early) => return Ok(self.give_up(None).await),
+                Err(BackendError::NodeGone) => return Ok(Next::End),
+                Ok(CheckpointOutcome::Rejected(failure)) => return Err(failure),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "could not write a turn; trying again");
                     tokio::time::sleep(self.node.options.retry_after).await;
                 }
             }
         };
-        self.landed(checkpoint, local, landed)
+        Ok(self.landed(checkpoint, local, landed))
     }
 
     /// Takes out of the checkpoint the activities that start here as soon as it is durable.
@@ -333,7 +357,19 @@ impl Actor {
     }
 
     /// Ends residency: rows for what runs here, messages for results that no turn has seen, release.
-    async fn give_up(&mut self, retry_after: Option<std::time::Duration>) -> Next {
+    async fn give_up(&mut self, retry_after: Option<Duration>) -> Next {
+        let request = self.demotion(retry_after);
+        while let Err(error) = self.node.backend.demote(request.clone()).await {
+            if matches!(error, BackendError::NodeGone) {
+                break;
+            }
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not give an instance back; trying again");
+            tokio::time::sleep(self.node.options.retry_after).await;
+        }
+        Next::End
+    }
+
+    fn demotion(&self, retry_after: Option<Duration>) -> Demote {
         let completions = self.inbox.iter().filter_map(|item| match item {
             InboxItem::Completion { dispatch, outcome: Ok(result), .. } => {
                 Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
@@ -343,7 +379,7 @@ impl Actor {
             }
             InboxItem::Message(_) => None,
         });
-        let request = Demote {
+        Demote {
             key: self.state.key,
             instance_id: self.state.started.instance_id.clone(),
             node: self.node.node,
@@ -353,15 +389,7 @@ impl Actor {
             activities: self.running.values().map(|running| running.activity.clone()).collect(),
             completions: completions.collect(),
             retry_after,
-        };
-        while let Err(error) = self.node.backend.demote(request.clone()).await {
-            if matches!(error, BackendError::NodeGone) {
-                break;
-            }
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not give an instance back; trying again");
-            tokio::time::sleep(self.node.options.retry_after).await;
         }
-        Next::End
     }
 }
 

@@ -6,17 +6,56 @@ use std::time::Duration;
 
 use everdure_core::{BackendError, Hint, LockActivities, LockOrchestrations, LockedOrchestration, RuntimeState};
 
+use tokio::time::Instant;
+
 use super::incarnation::Incarnation;
+
+/// Of two claims in a row, the second waits that long after the first found nothing: hints come with every commit.
+const BREATH: Duration = Duration::from_millis(5);
+/// How many polls an idle node leaves out while hints of other processes arrive.
+const PATIENCE: u32 = 5;
+
+/// How long a node that has no room waits before it looks again.
+const FULL: Duration = Duration::from_millis(20);
+
+/// What a claim found.
+struct Found {
+    count: usize,
+    next_due: Option<Duration>,
+}
 
 /// Claims orchestrations until the node drains.
 pub(super) async fn orchestrations(node: &Arc<Incarnation>) {
+    keep_claiming(node, Hint::Orchestrations, || claim_orchestrations(node)).await;
+}
+
+/// Claims activities that have rows until the node drains.
+pub(super) async fn activities(node: &Arc<Incarnation>) {
+    keep_claiming(node, Hint::Activities, || claim_activities(node)).await;
+}
+
+async fn keep_claiming<F>(node: &Arc<Incarnation>, wanted: Hint, claim: impl Fn() -> F)
+where
+    F: Future<Output = Result<Found, BackendError>>,
+{
     let mut hints = node.backend.hints();
     while !node.draining.is_cancelled() {
-        let sleep = claim_orchestrations(node).await.unwrap_or_else(|error| back_off(node, &error));
+        let begun = Instant::now();
+        let (sleep, breath) = match claim().await {
+            Ok(found) => {
+                let most = if hints.is_reliable() { node.options.poll * PATIENCE } else { node.options.poll };
+                let sleep = found.next_due.map_or(most, |due| due.clamp(Duration::from_millis(1), most));
+                (sleep, if found.count == 0 { BREATH } else { Duration::ZERO })
+            }
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "could not look for work");
+                (node.options.poll, node.options.poll)
+            }
+        };
         tokio::select! {
             biased;
             () = node.draining.cancelled() => return,
-            () = until_hint(&mut *hints, &Hint::Orchestrations) => {}
+            () = until_hint(&mut *hints, &wanted) => tokio::time::sleep_until(begun + breath).await,
             () = tokio::time::sleep(sleep) => {}
         }
     }
@@ -26,22 +65,23 @@ async fn until_hint(hints: &mut dyn everdure_core::HintStream, wanted: &Hint) {
     while hints.next().await != *wanted {}
 }
 
-fn back_off(node: &Incarnation, error: &BackendError) -> Duration {
-    tracing::warn!(error = error as &dyn std::error::Error, "could not look for work");
-    node.options.poll
-}
-
-async fn claim_orchestrations(node: &Arc<Incarnation>) -> Result<Duration, BackendError> {
+async fn claim_orchestrations(node: &Arc<Incarnation>) -> Result<Found, BackendError> {
     if !node.is_alive() {
-        return Ok(node.options.poll);
+        return Ok(Found { count: 0, next_due: Some(node.options.poll) });
     }
+    let room = node.room();
     let request = LockOrchestrations {
         node: node.node,
         names: node.registry.orchestration_names(),
-        limit: u32::try_from(node.room().min(100)).unwrap_or(100),
+        limit: u32::try_from(room.min(100)).unwrap_or(100),
         messages: node.options.events_per_turn,
     };
     let locked = node.backend.lock_orchestrations(request).await?;
+    let mut found = Found { count: locked.items.len(), next_due: locked.next_due };
+    if room == 0 {
+        // What is due cannot be taken yet: not to be asked for again at once.
+        found.next_due = found.next_due.map(|due| due.max(FULL));
+    }
     for item in locked.items {
         if item.was_held {
             node.deliver(item.key, item.messages);
@@ -49,7 +89,7 @@ async fn claim_orchestrations(node: &Arc<Incarnation>) -> Result<Duration, Backe
             admit(node, item);
         }
     }
-    Ok(locked.next_due.map_or(node.options.poll, |due| due.clamp(Duration::from_millis(1), node.options.poll)))
+    Ok(found)
 }
 
 /// Begins residency: what is open and has neither a row nor a waiting result runs again, here.
@@ -76,24 +116,10 @@ fn admit(node: &Arc<Incarnation>, item: LockedOrchestration) {
     });
 }
 
-/// Claims activities that have rows until the node drains.
-pub(super) async fn activities(node: &Arc<Incarnation>) {
-    let mut hints = node.backend.hints();
-    while !node.draining.is_cancelled() {
-        let sleep = claim_activities(node).await.unwrap_or_else(|error| back_off(node, &error));
-        tokio::select! {
-            biased;
-            () = node.draining.cancelled() => return,
-            () = until_hint(&mut *hints, &Hint::Activities) => {}
-            () = tokio::time::sleep(sleep) => {}
-        }
-    }
-}
-
-async fn claim_activities(node: &Arc<Incarnation>) -> Result<Duration, BackendError> {
+async fn claim_activities(node: &Arc<Incarnation>) -> Result<Found, BackendError> {
     let free = node.places.available_permits();
     if free == 0 || !node.is_alive() {
-        return Ok(Duration::from_millis(20).min(node.options.poll));
+        return Ok(Found { count: 0, next_due: Some(FULL) });
     }
     let request = LockActivities {
         node: node.node,
@@ -101,8 +127,9 @@ async fn claim_activities(node: &Arc<Incarnation>) -> Result<Duration, BackendEr
         limit: u32::try_from(free).unwrap_or(u32::MAX),
     };
     let locked = node.backend.lock_activities(request).await?;
+    let found = Found { count: locked.items.len(), next_due: locked.next_due };
     for item in locked.items {
         super::activities::run_row(node, item);
     }
-    Ok(locked.next_due.map_or(node.options.poll, |due| due.clamp(Duration::from_millis(1), node.options.poll)))
+    Ok(found)
 }

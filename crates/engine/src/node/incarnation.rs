@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::{Actor, Mail};
 use super::options::NodeOptions;
+use super::watch::Turns;
 use crate::Registry;
 
 /// How often forgotten rows are looked for.
@@ -47,6 +48,8 @@ pub(super) struct Incarnation {
     pub ended: CancellationToken,
     last_renewed: Mutex<Instant>,
     live_nodes: AtomicU32,
+    /// Turns under way.
+    pub turns: Turns,
     residents: Mutex<Residents>,
     /// An actor ended.
     left: Notify,
@@ -71,6 +74,7 @@ impl Incarnation {
             ended: CancellationToken::new(),
             last_renewed: Mutex::new(sent),
             live_nodes: AtomicU32::new(lease.live_nodes),
+            turns: Turns::default(),
             residents: Mutex::default(),
             left: Notify::new(),
         }))
@@ -80,7 +84,7 @@ impl Incarnation {
     pub async fn work(self: &Arc<Self>) -> Ending {
         let claims = async {
             let work = futures::future::join(super::claims::orchestrations(self), super::claims::activities(self));
-            futures::future::join(work, self.tidy()).await;
+            futures::future::join3(work, self.tidy(), super::watch::watch(self)).await;
         };
         tokio::select! {
             biased;
@@ -181,6 +185,12 @@ impl Incarnation {
             residents.actors.remove(&key);
         }
         drop(residents);
+        self.left.notify_waiters();
+    }
+
+    /// Forgets an actor that does not end its turn: whatever it does later is lost.
+    pub fn forget(&self, key: InstanceKey) {
+        self.residents().actors.remove(&key);
         self.left.notify_waiters();
     }
 

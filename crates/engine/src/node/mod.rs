@@ -9,6 +9,7 @@ mod actor;
 mod claims;
 mod incarnation;
 mod options;
+mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

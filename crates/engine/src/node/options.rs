@@ -14,12 +14,18 @@ pub struct NodeOptions {
     pub activity_backlog: usize,
     /// How long others wait for a sign of life before they take over what this node holds.
     pub lease: Duration,
-    /// How long an idle node sleeps at most before it looks again.
+    /// How long an idle node sleeps at most before it looks again; five times that while the store's hints of other
+    /// processes arrive.
     pub poll: Duration,
     /// Messages that one turn sees at most.
     pub events_per_turn: u32,
     /// How long a turn that could not be run waits before it is offered again.
     pub retry_after: Duration,
+    /// How long one turn may run before its instance is given up: an orchestration that blocks.
+    pub turn_deadline: Duration,
+    /// How long one activity may run before it fails with `ActivityDeadlineExceeded`, which a retry policy may try
+    /// again. `None`: as long as it takes.
+    pub activity_deadline: Option<Duration>,
     /// Whether an orchestration stays alive between its turns. Off, each turn replays the whole history first: slow,
     /// and for tests that look for code which replay does not find as it left it.
     pub keep_live: bool,
@@ -35,6 +41,8 @@ impl Default for NodeOptions {
             poll: Duration::from_secs(1),
             events_per_turn: 1000,
             retry_after: Duration::from_secs(1),
+            turn_deadline: Duration::from_secs(60),
+            activity_deadline: None,
             keep_live: true,
         }
     }

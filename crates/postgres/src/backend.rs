@@ -60,7 +60,7 @@ impl PostgresBackend {
         let committer = Committer::start(&options, hub, writer, patient, Arc::clone(&hints));
         let listener = options.listen.then(|| {
             let connector = Connector::direct(&options, &tls);
-            tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("{schema}_{hub}")))
+            tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("everdure_{hub}")))
         });
         Ok(Self { hub, schema, committer, clock, hints, pool, listener })
     }

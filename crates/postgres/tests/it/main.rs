@@ -1,4 +1,5 @@
 //! The PostgreSQL backend against real servers.
 
 mod conformance;
+mod sql_api;
 mod support;

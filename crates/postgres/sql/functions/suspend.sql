@@ -1,0 +1,11 @@
+-- Holds an instance still until it is resumed. False when the instance has ended.
+-- Locks and SQLSTATEs: those of _send_message.
+create or replace function everdure.suspend(
+  p_instance_id text, p_reason text default null, p_hub text default 'default'
+) returns boolean
+language sql as $$
+  select everdure._send_message(
+    p_hub, p_instance_id,
+    json_strip_nulls(json_build_object('type', 'ExecutionSuspended', 'reason', p_reason)),
+    false, null)
+$$;

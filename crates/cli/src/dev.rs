@@ -12,8 +12,11 @@ use everdure_embedded::Server;
 /// The server listens on 127.0.0.1 only, with a password of its own. With --data-dir the data stays, and the next run
 /// with the same directory has the same URL; without, everything goes when the command ends.
 ///
-/// Example: everdure dev --data-dir ./everdure-data
+/// Examples:
+///   everdure dev
+///   everdure dev --data-dir ./everdure-data --port 5433
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub struct Dev {
     /// Keep the data in this directory [default: a temporary one that goes with the command]
     #[arg(long, value_name = "DIR")]
@@ -53,7 +56,8 @@ pub fn run(arguments: &Dev) -> Result<(), Box<dyn Error>> {
     Ok(server.stop()?)
 }
 
-fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+/// Resolves at Ctrl-C or SIGTERM, which from now on do not end the process by themselves.
+pub fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

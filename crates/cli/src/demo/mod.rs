@@ -31,6 +31,7 @@ use worker::WorkerProcess;
 pub use worker::{DemoWorker, run as run_worker};
 
 use crate::connection::{Connection, Hub, block_on};
+use crate::dev::stop_signal;
 use crate::output::{self, BOLD, DIM, GREEN, RED};
 use crate::{events, record};
 
@@ -96,9 +97,10 @@ pub fn run(arguments: &Demo) -> Result<(), Box<dyn Error>> {
     stage.step("The database")?;
     let (server, connection) = database(arguments, &stage)?;
     let report = block_on(async {
+        let stop = stop_signal()?;
         tokio::select! {
             report = show(&mut stage, &connection, &orders) => report,
-            _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+            () = stop => Err("interrupted".into()),
         }
     })?;
     conclude(&stage, arguments, &connection, &report)?;

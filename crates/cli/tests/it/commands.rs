@@ -1,0 +1,186 @@
+//! The commands that look at instances and steer them.
+
+use serde_json::{Value, json};
+
+use crate::support::{Cli, worker};
+
+fn ids(list: &Value) -> Vec<&str> {
+    let list = list.as_array().expect("an array").iter();
+    list.map(|instance| instance["instanceId"].as_str().expect("an id")).collect()
+}
+
+fn types(history: &Value) -> Vec<&str> {
+    let history = history.as_array().expect("an array").iter();
+    history.map(|event| event["type"].as_str().expect("a type")).collect()
+}
+
+/// Runs a command, which blocks, beside the worker of the test.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("it does not panic")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_started_waited_for_and_explained() {
+    let worker = worker("explained").await;
+    beside(|| {
+        let cli = Cli::in_hub("explained");
+        let ended = cli.json(&["start", "twice", "--id", "t1", "--input", "21", "--wait", "60"]);
+        assert_eq!((&ended["status"], &ended["output"]), (&json!("Completed"), &json!("42")));
+        assert_eq!(cli.json(&["get", "t1"])["input"], "21");
+        assert!(cli.ok(&["get", "t1"]).contains("Completed"));
+        let history = cli.json(&["history", "t1"]);
+        let first = ["OrchestratorStarted", "ExecutionStarted", "TaskScheduled", "OrchestratorStarted"];
+        let last = ["TaskCompleted", "ExecutionCompleted"];
+        assert_eq!(types(&history), [&first[..], &last[..]].concat());
+        assert_eq!(history[4]["result"], "42");
+        assert_eq!(history[4]["dispatch"], history[2]["dispatch"]);
+        assert_eq!(history[1]["instanceId"], "t1");
+        let table = cli.ok(&["history", "t1"]);
+        assert!(table.starts_with("TURN") && table.contains("TaskScheduled"), "{table}");
+        assert!(!table.contains('\x1b'), "no colours outside of a terminal");
+    })
+    .await;
+    worker.drain(std::time::Duration::from_secs(5)).await.expect("in good order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_tell_how_the_waiting_ended() {
+    let worker = worker("waiting").await;
+    beside(|| {
+        let cli = Cli::in_hub("waiting");
+        let failed = cli.run(&["start", "wrong", "--wait", "60", "--json"]);
+        assert_eq!(failed.status.code(), Some(3));
+        let record: Value = serde_json::from_slice(&failed.stdout).expect("the instance");
+        assert_eq!(record["failure"]["type"], "OutOfTea");
+        let said = cli.fails(4, &["start", "patient", "--id", "p1", "--wait", "1"]);
+        assert!(said.contains("'p1' was") && said.contains("wait longer"), "{said}");
+        cli.ok(&["raise-event", "p1", "go", "--input", r#""now""#]);
+        assert_eq!(cli.json(&["get", "p1", "--wait", "60"])["output"], r#""now""#);
+        let said = cli.fails(1, &["raise-event", "p1", "go"]);
+        assert!(said.contains("'p1' is Completed"), "{said}");
+    })
+    .await;
+    worker.drain(std::time::Duration::from_secs(5)).await.expect("in good order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_instance_goes_on_when_resumed() {
+    let worker = worker("suspended").await;
+    beside(|| {
+        let cli = Cli::in_hub("suspended");
+        cli.ok(&["start", "patient", "--id", "p1"]);
+        cli.ok(&["suspend", "p1", "--reason", "lunch"]);
+        cli.ok(&["raise-event", "p1", "go", "--input", r#""on""#]);
+        cli.ok(&["resume", "p1"]);
+        assert_eq!(cli.json(&["get", "p1", "--wait", "60"])["output"], r#""on""#);
+        let history = cli.json(&["history", "p1"]);
+        let said: Vec<_> = types(&history).into_iter().filter(|name| name.starts_with("Execution")).collect();
+        assert_eq!(said, ["ExecutionStarted", "ExecutionSuspended", "ExecutionResumed", "ExecutionCompleted"]);
+        cli.ok(&["start", "patient", "--id", "p2"]);
+        cli.ok(&["terminate", "p2", "--reason", "enough"]);
+        let ended = cli.run(&["get", "p2", "--wait", "60", "--json"]);
+        assert_eq!(ended.status.code(), Some(3));
+        let ended: Value = serde_json::from_slice(&ended.stdout).expect("the instance");
+        assert_eq!((&ended["status"], &ended["output"]), (&json!("Terminated"), &json!("enough")));
+    })
+    .await;
+    worker.drain(std::time::Duration::from_secs(5)).await.expect("in good order");
+}
+
+#[test]
+fn lists_are_filtered_and_paged() {
+    let cli = Cli::in_hub("listed");
+    for (id, name, region) in [("a-1", "x", "eu"), ("a-2", "y", "us"), ("b-1", "x", "eu")] {
+        cli.ok(&["start", name, "--id", id, "--tag", &format!("region={region}"), "--tag", "tier=1"]);
+    }
+    assert_eq!(ids(&cli.json(&["list"])), ["b-1", "a-2", "a-1"]);
+    assert_eq!(ids(&cli.json(&["list", "--tag", "region=eu", "--tag", "tier=1"])), ["b-1", "a-1"]);
+    assert_eq!(ids(&cli.json(&["list", "--id-prefix", "a-", "--name", "x"])), ["a-1"]);
+    assert_eq!(ids(&cli.json(&["list", "--status", "pending,running"])).len(), 3);
+    assert!(ids(&cli.json(&["list", "--status", "Failed"])).is_empty());
+    assert_eq!(ids(&cli.json(&["list", "--created-from", "1h", "--all"])).len(), 3);
+    assert!(ids(&cli.json(&["list", "--created-to", "2020-01-01"])).is_empty());
+    let part = cli.run(&["list", "--limit", "2"]);
+    let (table, note) = (String::from_utf8_lossy(&part.stdout), String::from_utf8_lossy(&part.stderr));
+    assert!(table.contains("a-2") && !table.contains("a-1"), "{table}");
+    assert!(note.contains("there are more than 2"), "{note}");
+}
+
+#[test]
+fn more_than_a_page_is_listed_and_purged() {
+    let cli = Cli::in_hub("paged");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let options = everdure::PostgresOptions::builder(&crate::support::server().url()).expect("a URL").hub("paged");
+        let backend = everdure::PostgresBackend::connect(options.build().expect("good")).await.expect("it runs");
+        let client = everdure::Client::new(std::sync::Arc::new(backend));
+        let starts = (0..1001).map(|number| {
+            let client = client.clone();
+            async move {
+                let id = everdure::InstanceId::new(format!("i-{number}")).expect("an id");
+                client.start_by_name("nobody", None).id(id.clone()).await.expect("started");
+                client.terminate(&id, None, false).await.expect("ended");
+            }
+        });
+        futures::future::join_all(starts).await;
+    });
+    let all = cli.json(&["list", "--all"]);
+    let mut all = ids(&all);
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 1001);
+    assert_eq!(ids(&cli.json(&["list", "--limit", "1000"])).len(), 1000);
+    let said = cli.fails(1, &["purge", "--status", "Terminated"]);
+    assert!(said.contains("--yes"), "{said}");
+    assert_eq!(cli.json(&["purge", "--completed-before", "1h", "--yes"]), json!({ "purged": 0 }));
+    assert_eq!(cli.json(&["purge", "--status", "Terminated", "--yes"]), json!({ "purged": 1001 }));
+    assert!(ids(&cli.json(&["list"])).is_empty());
+}
+
+#[test]
+fn a_live_instance_is_purged_by_force_only() {
+    let cli = Cli::in_hub("purged");
+    cli.ok(&["start", "nobody", "--id", "n1"]);
+    let said = cli.fails(1, &["purge", "n1"]);
+    assert!(said.contains("'n1' is Pending") && said.contains("--force"), "{said}");
+    assert_eq!(cli.json(&["purge", "n1", "--force"]), json!({ "purged": 1 }));
+    assert!(cli.fails(1, &["get", "n1"]).contains("there is no instance 'n1'"));
+}
+
+#[test]
+fn inputs_keep_their_bytes_wherever_they_come_from() {
+    let cli = Cli::in_hub("inputs");
+    let input = r#"{"b": 1.0, "a": [123456789012345678901234567890]}"#;
+    cli.ok(&["start", "nobody", "--id", "given", "--input", input]);
+    assert!(cli.with_stdin(&["start", "nobody", "--id", "piped", "--input", "-"], input).status.success());
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), input).expect("written");
+    let from_file = format!("@{}", file.path().display());
+    cli.ok(&["start", "nobody", "--id", "read", "--input", &from_file]);
+    for id in ["given", "piped", "read"] {
+        assert_eq!(cli.json(&["get", id])["input"], input, "{id}");
+    }
+}
+
+#[test]
+fn a_start_can_be_put_off_and_an_id_protected() {
+    let cli = Cli::in_hub("later");
+    cli.ok(&["start", "nobody", "--id", "n1", "--at", "2100-01-01", "--version", "2"]);
+    let record = cli.json(&["get", "n1"]);
+    assert_eq!(record["scheduledStart"], "2100-01-01T00:00:00.000000Z");
+    assert_eq!((&record["status"], &record["version"]), (&json!("Pending"), &json!("2")));
+    assert!(cli.fails(1, &["start", "nobody", "--id", "n1"]).contains("exists already and is Pending"));
+    cli.ok(&["terminate", "n1"]);
+    assert!(cli.fails(1, &["start", "nobody", "--id", "n1", "--never-replace"]).contains("is Terminated"));
+    cli.ok(&["start", "nobody", "--id", "n1"]);
+}
+
+#[test]
+fn migrating_again_changes_nothing() {
+    let cli = Cli::in_hub("default");
+    let first = cli.json(&["migrate", "--schema", "another_one"]);
+    assert_eq!((&first["from"], &first["changed"]), (&Value::Null, &json!(true)));
+    let second = cli.json(&["migrate", "--schema", "another_one"]);
+    assert_eq!((&second["from"], &second["changed"]), (&first["to"], &json!(false)));
+    cli.ok(&["list", "--schema", "another_one"]);
+}

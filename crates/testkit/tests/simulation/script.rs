@@ -1,0 +1,351 @@
+//! User code: an orchestration that follows its plan, and the activities.
+//!
+//! It knows its steps by dispatch id alone. The ids of its actions begin at zero in every turn, as those of some
+//! SDKs repeat too, so an engine that went by them would mix steps up.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use everdure_core::{
+    Action, ActionKind, DispatchId, EventData, ExecutionStarted, FailureDetails, HistoryEvent, HistoryTurn, InstanceId,
+    Tags, Timestamp, TurnActions,
+};
+use everdure_engine::{LiveOrchestration, NewTurn, OrchestrationExecutor, TurnFault};
+
+use crate::plan::{Plans, Step, event_input, gathered, label, outcome};
+
+/// The name of every orchestration.
+pub const SCRIPT: &str = "script";
+/// The name of every external event.
+pub const EVENT: &str = "event";
+
+/// Makes orchestrations that follow their plans.
+pub struct Scripts(pub Arc<Plans>);
+
+impl OrchestrationExecutor for Scripts {
+    fn begin(&self, started: &ExecutionStarted) -> Box<dyn LiveOrchestration> {
+        Box::new(Script::new(Arc::clone(&self.0), started))
+    }
+}
+
+/// The input of an orchestration that has come to `place` and gathered `found`.
+pub fn input(plan: usize, place: usize, taken: usize, found: &[String]) -> String {
+    let mut lines = vec![format!("{plan} {place} {taken}")];
+    lines.extend_from_slice(found);
+    lines.join("\n")
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Kept(usize),
+    Ignored(i32),
+    Timer(i32),
+    Child,
+}
+
+struct Script {
+    plans: Arc<Plans>,
+    id: InstanceId,
+    plan: usize,
+    place: usize,
+    /// Events taken so far, those of former executions included.
+    taken: usize,
+    found: Vec<String>,
+    events: VecDeque<Option<String>>,
+    waiting: BTreeMap<DispatchId, Waiting>,
+    /// Whether the step at `place` has begun, and events that it still wants.
+    begun: Option<usize>,
+    suspended: bool,
+    fault: Option<String>,
+    turn: i64,
+    index: u32,
+    time: Timestamp,
+    actions: Vec<Action>,
+}
+
+impl Script {
+    fn new(plans: Arc<Plans>, started: &ExecutionStarted) -> Self {
+        let mut lines = started.input.as_deref().unwrap_or_default().split('\n');
+        let mut numbers = lines.next().unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(usize::MAX));
+        let mut number = || numbers.next().unwrap_or(usize::MAX);
+        let (plan, place, taken) = (number(), number(), number());
+        let fault = (plan >= plans.plans.len()).then(|| "an input that nobody wrote".to_owned());
+        Self {
+            plans,
+            id: started.instance_id.clone(),
+            plan,
+            place,
+            taken,
+            found: lines.map(str::to_owned).collect(),
+            events: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            begun: None,
+            suspended: false,
+            fault,
+            turn: 0,
+            index: 0,
+            time: Timestamp::UNIX_EPOCH,
+            actions: Vec::new(),
+        }
+    }
+
+    fn turn(&mut self, number: i64, time: Timestamp, events: &[HistoryEvent]) -> Vec<Action> {
+        (self.turn, self.index, self.time) = (number, 0, time);
+        self.actions.clear();
+        for event in events {
+            self.see(event);
+        }
+        if let Some(fault) = &self.fault {
+            let failure = FailureDetails::new("Fault", fault.clone());
+            self.act(ActionKind::Fail { failure });
+        } else if !self.suspended {
+            while self.advance() {}
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn see(&mut self, event: &HistoryEvent) {
+        match &event.data {
+            EventData::EventRaised { input, .. } => self.events.push_back(input.clone()),
+            EventData::ExecutionSuspended { .. } => self.suspended = true,
+            EventData::ExecutionResumed { .. } => self.suspended = false,
+            EventData::TaskCompleted { dispatch, result, .. } => {
+                self.answered(*dispatch, result.clone().unwrap_or_default());
+            }
+            EventData::TaskFailed { dispatch, failure, .. } => {
+                self.answered(*dispatch, format!("!{}", failure.error_message));
+            }
+            EventData::SubOrchestrationInstanceCompleted { dispatch, result, .. } => {
+                self.answered(*dispatch, gathered(Ok(result.clone().unwrap_or_default())));
+            }
+            EventData::SubOrchestrationInstanceFailed { dispatch, failure, .. } => {
+                self.answered(*dispatch, gathered(Err(failure.error_message.clone())));
+            }
+            EventData::TimerFired { dispatch, fire_at, .. } => {
+                if self.time < *fire_at {
+                    self.fault = Some(format!("timer {dispatch} fired early"));
+                }
+                self.answered(*dispatch, String::new());
+            }
+            _ => {}
+        }
+    }
+
+    fn answered(&mut self, dispatch: DispatchId, result: String) {
+        match self.waiting.remove(&dispatch) {
+            Some(Waiting::Kept(index)) => {
+                if result != outcome(&label(self.plan, self.place, index)) {
+                    self.fault = Some(format!("step {dispatch} got the result {result} of another one"));
+                }
+                self.found.push(result);
+            }
+            Some(Waiting::Child) => self.found.push(result),
+            Some(Waiting::Ignored(_) | Waiting::Timer(_)) => {}
+            None => self.fault = Some(format!("an answer to step {dispatch}, which does not wait for one")),
+        }
+    }
+
+    fn act(&mut self, kind: ActionKind) -> i32 {
+        let id = i32::try_from(self.actions.len()).expect("a handful of actions");
+        self.actions.push(Action { id, kind });
+        id
+    }
+
+    fn dispatch(&mut self, kind: ActionKind, waiting: impl FnOnce(i32) -> Waiting) {
+        let id = self.act(kind);
+        let dispatch = DispatchId { turn: self.turn, index: self.index };
+        self.index += 1;
+        self.waiting.insert(dispatch, waiting(id));
+    }
+
+    fn activity(&mut self, name: &str, index: usize, waiting: impl FnOnce(i32) -> Waiting) {
+        let input = Some(label(self.plan, self.place, index));
+        let kind = ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new() };
+        self.dispatch(kind, waiting);
+    }
+
+    fn timer(&mut self, after: std::time::Duration) {
+        let fire_at = self.time + TimeDelta::from_std(after).expect("a few seconds");
+        self.dispatch(ActionKind::CreateTimer { fire_at }, Waiting::Timer);
+    }
+
+    /// Does what can be done now; `true` when the next step is to be looked at.
+    fn advance(&mut self) -> bool {
+        let plans = Arc::clone(&self.plans);
+        let Some(step) = plans.plans[self.plan].steps.get(self.place) else {
+            self.finish();
+            return false;
+        };
+        if self.begun.is_none() {
+            let wanted = self.begin(step);
+            self.begun = Some(wanted);
+        }
+        match step {
+            Step::Events(_) | Step::UntilEvent => self.take_events(),
+            Step::Staggered(_)
+                if self.begun == Some(1) && !self.waits(|waiting| matches!(waiting, Waiting::Timer(_))) =>
+            {
+                self.activity("work", 1, |_| Waiting::Kept(1));
+                self.begun = Some(0);
+            }
+            _ => {}
+        }
+        let done = match step {
+            Step::Deadline(_) => !self.waits(|waiting| matches!(waiting, Waiting::Kept(_))),
+            Step::GiveUp(_) | Step::ContinueAsNew => !self.waits(|waiting| matches!(waiting, Waiting::Timer(_))),
+            Step::UntilEvent => self.begun == Some(0),
+            _ => self.begun == Some(0) && self.waiting.is_empty(),
+        };
+        if done {
+            self.begun = None;
+            self.place += 1;
+            if let Step::ContinueAsNew = step {
+                self.continue_as_new();
+                return false;
+            }
+            self.give_up_the_rest();
+        }
+        done
+    }
+
+    fn waits(&self, what: impl Fn(Waiting) -> bool) -> bool {
+        self.waiting.values().any(|waiting| what(*waiting))
+    }
+
+    /// Returns how many events the step wants.
+    fn begin(&mut self, step: &Step) -> usize {
+        match step {
+            Step::Activities(count) => (0..*count).for_each(|i| self.activity("work", i, |_| Waiting::Kept(i))),
+            Step::Sleep(time) => self.timer(*time),
+            Step::Events(count) => return *count,
+            Step::Children(children) => children.iter().for_each(|child| self.child(*child)),
+            Step::Staggered(time) => {
+                self.activity("work", 0, |_| Waiting::Kept(0));
+                self.timer(*time);
+                return 1;
+            }
+            Step::Deadline(time) => {
+                self.activity("work", 0, |_| Waiting::Kept(0));
+                self.timer(*time);
+            }
+            Step::GiveUp(time) => {
+                self.activity("slow", 0, Waiting::Ignored);
+                self.timer(*time);
+            }
+            Step::UntilEvent => {
+                self.activity("forever", 0, Waiting::Ignored);
+                return 1;
+            }
+            Step::ContinueAsNew => {
+                self.activity("work", 0, Waiting::Ignored);
+                let fire_at = self.time + TimeDelta::seconds(2);
+                self.dispatch(ActionKind::CreateTimer { fire_at }, Waiting::Ignored);
+                self.timer(std::time::Duration::from_millis(10));
+            }
+        }
+        0
+    }
+
+    fn child(&mut self, child: usize) {
+        let id = InstanceId::new(format!("{}/{child}", self.id)).expect("a valid id");
+        let kind = ActionKind::CreateSubOrchestration {
+            name: SCRIPT.to_owned(),
+            version: None,
+            instance_id: Some(id.clone()),
+            input: Some(input(child, 0, 0, &[])),
+            tags: Tags::new(),
+        };
+        self.dispatch(kind, |_| Waiting::Child);
+        for number in 0..self.plans.events(child) {
+            let input = Some(event_input(child, number));
+            self.act(ActionKind::SendEvent { instance_id: id.clone(), name: EVENT.to_owned(), input });
+        }
+    }
+
+    fn take_events(&mut self) {
+        while let Some(wanted @ 1..) = self.begun
+            && let Some(event) = self.events.pop_front()
+        {
+            let event = event.unwrap_or_default();
+            if event != event_input(self.plan, self.taken) {
+                self.fault = Some(format!("event {event} came as number {}", self.taken));
+            }
+            self.taken += 1;
+            self.found.push(event);
+            self.begun = Some(wanted - 1);
+        }
+    }
+
+    fn give_up_the_rest(&mut self) {
+        for waiting in std::mem::take(&mut self.waiting).into_values() {
+            match waiting {
+                Waiting::Ignored(task_id) => _ = self.act(ActionKind::CancelTask { task_id }),
+                Waiting::Timer(timer_id) => _ = self.act(ActionKind::CancelTimer { timer_id }),
+                Waiting::Kept(_) | Waiting::Child => self.fault = Some("a step ended before its parts".to_owned()),
+            }
+        }
+    }
+
+    /// What still waits is left behind, and must not reach the next execution.
+    fn continue_as_new(&mut self) {
+        let carry_over = self.events.drain(..).map(|input| (EVENT.to_owned(), input)).collect();
+        let input = Some(input(self.plan, self.place, self.taken, &self.found));
+        self.act(ActionKind::ContinueAsNew { input, version: None, carry_over });
+    }
+
+    fn finish(&mut self) {
+        let kind = match (self.fault.take(), self.plans.result(self.plan, self.found.clone())) {
+            (None, Ok(result)) => ActionKind::Complete { result: Some(result) },
+            (None, Err(message)) => ActionKind::Fail { failure: FailureDetails::new("Planned", message) },
+            (Some(fault), _) => ActionKind::Fail { failure: FailureDetails::new("Fault", fault) },
+        };
+        self.act(kind);
+    }
+}
+
+#[async_trait]
+impl LiveOrchestration for Script {
+    async fn replay(&mut self, turn: &HistoryTurn) -> Result<(), FailureDetails> {
+        let then: Vec<_> = turn.events.iter().filter_map(|event| scheduled(&event.data)).collect();
+        let before = self.index_of(&turn.events);
+        let actions = self.turn(turn.turn, turn.time, &turn.events[..before]);
+        let now = actions.iter().filter(|action| is_dispatch(&action.kind)).count();
+        if now == then.len() {
+            return Ok(());
+        }
+        let problem = format!("turn {} scheduled {} steps and now schedules {now}", turn.turn, then.len());
+        Err(FailureDetails::new("Fault", problem))
+    }
+
+    async fn run_turn(&mut self, turn: NewTurn<'_>) -> Result<TurnActions, TurnFault> {
+        let actions = self.turn(turn.number, turn.time, turn.events);
+        Ok(TurnActions { actions, custom_status: None })
+    }
+}
+
+impl Script {
+    /// Where what user code decided begins.
+    #[allow(clippy::unused_self)]
+    fn index_of(&self, events: &[HistoryEvent]) -> usize {
+        events.iter().position(|event| event.event_id >= 0).unwrap_or(events.len())
+    }
+}
+
+fn is_dispatch(kind: &ActionKind) -> bool {
+    matches!(
+        kind,
+        ActionKind::ScheduleTask { .. } | ActionKind::CreateTimer { .. } | ActionKind::CreateSubOrchestration { .. }
+    )
+}
+
+/// The step that an event records as scheduled.
+pub fn scheduled(data: &EventData) -> Option<DispatchId> {
+    match data {
+        EventData::TaskScheduled { dispatch, .. }
+        | EventData::TimerCreated { dispatch, .. }
+        | EventData::SubOrchestrationInstanceCreated { dispatch, .. } => Some(*dispatch),
+        _ => None,
+    }
+}

@@ -10,18 +10,17 @@ use everdure_core::Backend;
 
 /// Options of every command that needs the database.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Database")]
 pub struct Connection {
     /// Where the database is: postgresql://user:password@host:port/database
-    #[arg(long, env = "EVERDURE_DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    #[arg(long, env = "EVERDURE_DATABASE_URL", hide_env_values = true, value_name = "URL", help_heading = "Database")]
     database_url: Option<String>,
 
     /// The task hub: a namespace of instances
-    #[arg(long, default_value = "default", value_name = "NAME")]
+    #[arg(long, default_value = "default", value_name = "NAME", help_heading = "Database")]
     hub: String,
 
     /// The schema that holds Everdure's tables
-    #[arg(long, default_value = "everdure", value_name = "NAME")]
+    #[arg(long, default_value = "everdure", value_name = "NAME", help_heading = "Database")]
     schema: String,
 }
 

@@ -11,6 +11,23 @@ use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
 use crate::{arguments, get, output};
 
+const RAISE_EVENT_EXAMPLES: &str = "\
+Examples:
+  everdure raise-event order-1001 customer-confirmed --input '{\"confirmedBy\":\"Ada\"}'
+  everdure raise-event order-1001 approved --input true";
+
+const SUSPEND_EXAMPLES: &str = "\
+Example:
+  everdure suspend order-1001 --reason 'payment under review'";
+
+const RESUME_EXAMPLES: &str = "\
+Example:
+  everdure resume order-1001";
+
+const TERMINATE_EXAMPLES: &str = "\
+Example:
+  everdure terminate order-1001 --reason 'ordered twice' --recurse";
+
 /// To whom.
 #[derive(Args)]
 pub struct Target {
@@ -28,12 +45,8 @@ pub struct Target {
 /// Raise an event in an instance.
 ///
 /// Events that the orchestration does not wait for yet are kept for it. Upper and lower case in names are alike.
-///
-/// Examples:
-///   everdure raise-event order-1001 customer-confirmed --input '{"confirmedBy":"Ada"}'
-///   everdure raise-event order-1001 approved --input true
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = RAISE_EVENT_EXAMPLES)]
 pub struct RaiseEvent {
     #[command(flatten)]
     target: Target,
@@ -49,9 +62,8 @@ pub struct RaiseEvent {
 /// Hold an instance still until it is resumed.
 ///
 /// What runs goes on to its end; the orchestration sees the results after it is resumed.
-///
-/// Example: everdure suspend order-1001 --reason 'payment under review'
 #[derive(Args)]
+#[command(after_help = SUSPEND_EXAMPLES)]
 pub struct Suspend {
     #[command(flatten)]
     target: Target,
@@ -62,9 +74,8 @@ pub struct Suspend {
 }
 
 /// Let a suspended instance go on.
-///
-/// Example: everdure resume order-1001
 #[derive(Args)]
+#[command(after_help = RESUME_EXAMPLES)]
 pub struct Resume {
     #[command(flatten)]
     target: Target,
@@ -75,9 +86,8 @@ pub struct Resume {
 }
 
 /// End an instance from outside.
-///
-/// Example: everdure terminate order-1001 --reason 'ordered twice' --recurse
 #[derive(Args)]
+#[command(after_help = TERMINATE_EXAMPLES)]
 pub struct Terminate {
     #[command(flatten)]
     target: Target,

@@ -7,16 +7,17 @@ use std::path::PathBuf;
 use clap::Args;
 use everdure_embedded::Server;
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure dev
+  everdure dev --data-dir ./everdure-data --port 5433";
+
 /// Run a private PostgreSQL and print its URL, until Ctrl-C.
 ///
 /// The server listens on 127.0.0.1 only, with a password of its own. With --data-dir the data stays, and the next run
 /// with the same directory has the same URL; without, everything goes when the command ends.
-///
-/// Examples:
-///   everdure dev
-///   everdure dev --data-dir ./everdure-data --port 5433
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Dev {
     /// Keep the data in this directory [default: a temporary one that goes with the command]
     #[arg(long, value_name = "DIR")]

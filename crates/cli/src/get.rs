@@ -13,15 +13,16 @@ use crate::connection::{Connection, Hub, block_on};
 use crate::exit::{self, Outcome};
 use crate::{output, record};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure get order-1001
+  everdure get order-1001 --wait 60 --json | jq -r .status";
+
 /// Show an instance, at once or when it has ended.
 ///
 /// With --json, payloads are the stored JSON text, byte for byte: `jq '.output | fromjson'` reads them.
-///
-/// Examples:
-///   everdure get order-1001
-///   everdure get order-1001 --wait 60 --json | jq -r .status
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Get {
     #[command(flatten)]
     connection: Connection,

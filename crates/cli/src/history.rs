@@ -9,6 +9,11 @@ use crate::connection::{Connection, block_on};
 use crate::exit::Outcome;
 use crate::{events, output};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure history order-1001
+  everdure history order-1001 --json | jq -c '.[] | select(.type == \"TaskFailed\")'";
+
 /// Characters of an event's detail that fit beside the rest.
 const DETAIL: usize = 80;
 
@@ -16,12 +21,8 @@ const DETAIL: usize = 80;
 ///
 /// Each turn opens with OrchestratorStarted, the execution with ExecutionStarted. ID is the id of the step that an
 /// event schedules or answers.
-///
-/// Examples:
-///   everdure history order-1001
-///   everdure history order-1001 --json | jq -c '.[] | select(.type == "TaskFailed")'
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct History {
     #[command(flatten)]
     connection: Connection,

@@ -11,19 +11,20 @@ use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
 use crate::{output, record};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure list --status Failed --created-from 24h
+  everdure list --name process_order --tag region=eu --limit 20
+  everdure list --all --json | jq -r '.[].instanceId'";
+
 /// Instances on a page; the backend gives no more at once.
 const PAGE: u32 = 1000;
 
 /// List instances, newest first.
 ///
 /// Conditions are combined with "and". Times are 2026-01-31T12:00:00Z, 2026-01-31, or so long ago: 90s, 15m, 2h, 7d.
-///
-/// Examples:
-///   everdure list --status Failed --created-from 24h
-///   everdure list --name process_order --tag region=eu --limit 20
-///   everdure list --all --json | jq -r '.[].instanceId'
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct List {
     #[command(flatten)]
     connection: Connection,

@@ -10,17 +10,18 @@ use crate::connection::{Connection, block_on};
 use crate::exit::Outcome;
 use crate::output;
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure migrate --database-url postgresql://owner@host/db
+  everdure migrate --schema orders --json";
+
 /// Create Everdure's schema, or bring it up to date.
 ///
 /// Does nothing when everything is current, and may run while workers work. A program that is older than the schema is
 /// told so, and nothing is changed. Workers migrate by themselves when they connect, unless told not to; the other
 /// commands never do.
-///
-/// Examples:
-///   everdure migrate --database-url postgresql://owner@host/db
-///   everdure migrate --schema orders --json
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Migrate {
     #[command(flatten)]
     connection: Connection,

@@ -13,6 +13,11 @@ use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
 use crate::{get, output};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure purge order-1001
+  everdure purge --status Completed --completed-before 30d --yes";
+
 /// Instances removed in one transaction.
 const BATCH: u32 = 1000;
 
@@ -20,12 +25,8 @@ const BATCH: u32 = 1000;
 ///
 /// Nothing brings them back. Many at once need --yes, or a yes on the terminal. Times are 2026-01-31T12:00:00Z,
 /// 2026-01-31, or so long ago: 90s, 15m, 2h, 7d.
-///
-/// Examples:
-///   everdure purge order-1001
-///   everdure purge --status Completed --completed-before 30d --yes
 #[derive(Args)]
-#[command(verbatim_doc_comment, group = ArgGroup::new("which").required(true).multiple(true).args(["id", "status", "completed_before"]))]
+#[command(after_help = EXAMPLES, group = ArgGroup::new("which").required(true).multiple(true).args(["id", "status", "completed_before"]))]
 pub struct Purge {
     #[command(flatten)]
     connection: Connection,

@@ -12,18 +12,19 @@ use crate::connection::{Connection, block_on};
 use crate::exit::{self, Outcome};
 use crate::{get, output};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure start process_order --input '{\"id\":\"1001\"}'
+  everdure start process_order --id order-1001 --input @order.json --tag region=eu --wait 30
+  everdure start nightly_report --at 2026-01-31T02:00:00Z
+  echo '[\"Tokyo\"]' | everdure start hello --input - --json";
+
 /// Start an orchestration instance.
 ///
 /// The instance is durable when the command ends; a worker that knows the orchestration runs it. A finished instance
 /// of the same id is replaced, a live one is an error.
-///
-/// Examples:
-///   everdure start process_order --input '{"id":"1001"}'
-///   everdure start process_order --id order-1001 --input @order.json --tag region=eu --wait 30
-///   everdure start nightly_report --at 2026-01-31T02:00:00Z
-///   echo '["Tokyo"]' | everdure start hello --input - --json
 #[derive(Args)]
-#[command(verbatim_doc_comment, disable_version_flag = true)]
+#[command(after_help = EXAMPLES, disable_version_flag = true)]
 pub struct Start {
     #[command(flatten)]
     connection: Connection,

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command};
 
+use super::Bench;
 use super::load::{self, Counts};
 use super::server::Database;
-use super::Bench;
 
 /// What a child process does.
 pub async fn serve(arguments: &Bench) -> Result<(), Box<dyn Error>> {

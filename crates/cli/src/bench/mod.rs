@@ -91,6 +91,8 @@ enum Workload {
     Fanout,
     /// One activity
     One,
+    /// Nothing: what a node costs that has nothing to do
+    Idle,
     /// Append rows in batches, without orchestrations
     Floor,
 }
@@ -102,6 +104,7 @@ impl Workload {
             Self::Single => "single",
             Self::Fanout => "fanout",
             Self::One => "one",
+            Self::Idle => "idle",
             Self::Floor => "floor",
         }
     }
@@ -111,15 +114,18 @@ impl Workload {
             Self::Sequence => 5,
             Self::Fanout => 100,
             Self::One => 1,
-            Self::Single | Self::Floor => 0,
+            Self::Single | Self::Idle | Self::Floor => 0,
         }
     }
 }
 
 impl Bench {
     fn concurrency(&self) -> usize {
-        let usual = if self.workload == Workload::Fanout { 50 } else { 1000 };
-        self.concurrency.unwrap_or(usual).max(1)
+        match self.workload {
+            Workload::Idle => 0,
+            Workload::Fanout => self.concurrency.unwrap_or(50).max(1),
+            _ => self.concurrency.unwrap_or(1000).max(1),
+        }
     }
 
     fn options(&self, url: &str) -> Result<PostgresOptions, Box<dyn Error>> {

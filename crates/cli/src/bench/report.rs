@@ -15,6 +15,8 @@ pub struct Report {
     orchestrations_per_second: f64,
     activities_per_second: f64,
     latency_ms: Latency,
+    /// Reading ones included.
+    transactions_per_second: Option<f64>,
     commits_per_activity: Option<f64>,
     commits_per_orchestration: Option<f64>,
     wal_bytes_per_orchestration: Option<f64>,
@@ -71,6 +73,7 @@ impl Report {
                 p95: percentile(&counts.latencies_ms, 0.95),
                 p99: percentile(&counts.latencies_ms, 0.99),
             },
+            transactions_per_second: each(counts.database.commits, counts.seconds),
             commits_per_activity: each(counts.database.commits, number * activities),
             commits_per_orchestration: each(counts.database.commits, number),
             wal_bytes_per_orchestration: each(counts.database.wal_bytes, number),
@@ -102,6 +105,7 @@ impl Report {
         writeln!(out, "  activities/s          {}", self.activities_per_second)?;
         let Latency { p50, p95, p99 } = self.latency_ms;
         writeln!(out, "  latency ms            p50 {p50}  p95 {p95}  p99 {p99}")?;
+        writeln!(out, "  transactions/s        {}", or_dash(self.transactions_per_second))?;
         writeln!(out, "  commits/activity      {}", or_dash(self.commits_per_activity))?;
         writeln!(out, "  WAL bytes each        {}", or_dash(self.wal_bytes_per_orchestration))?;
         let (postgres, own) = (or_dash(self.cpu_seconds.postgres), self.cpu_seconds.everdure);

@@ -47,7 +47,7 @@ pub fn orchestration(workload: Workload) -> Orchestration<String, String> {
         Workload::Sequence => SEQUENCE,
         Workload::Fanout => FANOUT,
         Workload::One => ONE,
-        Workload::Single | Workload::Floor => SINGLE,
+        Workload::Single | Workload::Idle | Workload::Floor => SINGLE,
     }
 }
 
@@ -70,7 +70,7 @@ pub fn expected(workload: Workload, input: &str) -> String {
         Workload::Sequence => turned(input, 5),
         Workload::One => turned(input, 1),
         Workload::Fanout => "100 right, 0 wrong".to_owned(),
-        Workload::Single | Workload::Floor => input.to_owned(),
+        Workload::Single | Workload::Idle | Workload::Floor => input.to_owned(),
     }
 }
 

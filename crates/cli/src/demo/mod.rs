@@ -35,8 +35,17 @@ use crate::dev::stop_signal;
 use crate::output::{self, BOLD, DIM, GREEN, RED};
 use crate::{events, record};
 
+const EXAMPLES: &str = "\
+Examples:
+  everdure demo
+  everdure demo --print-sample > orders.json && everdure demo --input orders.json
+  everdure demo --json | jq .checks
+  everdure demo --database-url postgresql://me@host/db    what it made stays, to be looked at";
+
 /// How long the second worker of the second run waits for signs of life of the first.
 const LEASE: Duration = Duration::from_secs(2);
+/// How the directories of journals begin.
+const SCRATCH: &str = "everdure-demo-";
 /// Characters of an event's detail in the tables.
 const DETAIL: usize = 60;
 
@@ -47,14 +56,8 @@ const DETAIL: usize = 60;
 /// history. Then runs it again with the worker in a process of its own, which is killed with SIGKILL in the middle of
 /// an activity; a second worker process takes over. At the end it checks that no recorded step ran again. Takes about
 /// 15 seconds.
-///
-/// Examples:
-///   everdure demo
-///   everdure demo --print-sample > orders.json && everdure demo --input orders.json
-///   everdure demo --json | jq .checks
-///   everdure demo --database-url postgresql://me@host/db      (what it made stays there, to be looked at)
 #[derive(Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub struct Demo {
     /// Process the orders in this JSON file ('-': standard input), one orchestration instance each
     #[arg(long, value_name = "FILE")]
@@ -154,7 +157,8 @@ struct Report {
 
 async fn show(stage: &mut Stage, connection: &Connection, orders: &[Order]) -> Result<Report, Box<dyn Error>> {
     let hub = connection.connect(connection.builder()?).await?;
-    let scratch = tempfile::Builder::new().prefix("everdure-demo-").tempdir()?;
+    sweep();
+    let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir()?;
     let journal = Journal::at(scratch.path().join("journal"));
     let first = first_run(stage, &hub, &journal, orders).await?;
     let (at_kill, second, killed, heir) = second_run(stage, connection, &hub, &journal, orders).await?;
@@ -172,6 +176,19 @@ async fn show(stage: &mut Stage, connection: &Connection, orders: &[Order]) -> R
     };
     let checks = evidence.check();
     Ok(Report { first, second, killed, heir, checks })
+}
+
+/// Removes the journals of demos that were killed before they could. None takes as long as an hour.
+fn sweep() {
+    let hour = Duration::from_secs(3600);
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let ours = entry.file_name().to_string_lossy().starts_with(SCRATCH);
+        let modified = entry.metadata().and_then(|data| data.modified());
+        if ours && modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > hour)) {
+            // Somebody else's is left to them.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn named<'a>(orders: &'a [Order], run: &str) -> Result<Vec<(InstanceId, &'a Order)>, Box<dyn Error>> {

@@ -13,13 +13,14 @@ use everdure_core::{
     SendOutcome, Timestamp,
 };
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::connect::{self, Connector, Patience};
-use crate::fault::fault;
+use crate::fault::{Blame, Pause, blame, fault};
 use crate::hints::{self, Hints};
 use crate::migrate::{self, Migrated};
 use crate::options::PostgresOptions;
@@ -33,6 +34,7 @@ pub struct PostgresBackend {
     pub(crate) clock: Arc<Clock>,
     pub(crate) hints: Arc<Hints>,
     pool: Pool,
+    deadline: Duration,
     listener: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +64,7 @@ impl PostgresBackend {
             let connector = Connector::direct(&options, &tls);
             tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("everdure_{hub}")))
         });
-        Ok(Self { hub, schema, committer, clock, hints, pool, listener })
+        Ok(Self { hub, schema, committer, clock, hints, pool, deadline: options.deadline, listener })
     }
 
     /// Brings the schema up to date and nothing else.
@@ -123,11 +125,35 @@ impl PostgresBackend {
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
     ) -> BackendResult<Vec<Row>> {
-        let client = self.client().await?;
-        let failed = |error| fault(doing, error);
-        let statement = client.prepare_cached(sql).await.map_err(failed)?;
-        client.query(&statement, parameters).await.map_err(failed)
+        // All of our functions may run twice: what a lost answer has claimed is released again by release_unknown.
+        let deadline = Instant::now() + self.deadline;
+        let mut pause = Pause::default();
+        loop {
+            let error = match self.try_query(sql, parameters).await {
+                Ok(rows) => return Ok(rows),
+                Err(Attempt::Statement(error)) if blame(&error) == Blame::Passing => fault(doing, error),
+                Err(Attempt::Statement(error)) => return Err(fault(doing, error)),
+                Err(Attempt::Connection(error)) if error.is_transient() => error,
+                Err(Attempt::Connection(error)) => return Err(error),
+            };
+            if Instant::now() >= deadline {
+                return Err(error);
+            }
+            pause.wait().await;
+        }
     }
+
+    async fn try_query(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Attempt> {
+        let client = self.client().await.map_err(Attempt::Connection)?;
+        let statement = client.prepare_cached(sql).await.map_err(Attempt::Statement)?;
+        client.query(&statement, parameters).await.map_err(Attempt::Statement)
+    }
+}
+
+/// Why a query gave no rows.
+enum Attempt {
+    Connection(BackendError),
+    Statement(tokio_postgres::Error),
 }
 
 async fn get(pool: &Pool) -> BackendResult<Object> {

@@ -1,5 +1,7 @@
 //! What a database error means, by its SQLSTATE: who is to blame and whether to try again.
 
+use std::time::Duration;
+
 use everdure_core::BackendError;
 use tokio_postgres::Error;
 
@@ -73,6 +75,22 @@ pub(crate) fn fault(doing: &str, error: Error) -> BackendError {
         Blame::Passing => BackendError::Unavailable { context, source: Some(error.into()) },
         Blame::Item => BackendError::Invalid { context, source: Some(error.into()) },
         Blame::Operator => BackendError::Refused { context, source: Some(error.into()) },
+    }
+}
+
+/// The pause after a passing fault: it doubles, with jitter, from 10 ms to 2 s.
+pub(crate) struct Pause(Duration);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(Duration::from_millis(10))
+    }
+}
+
+impl Pause {
+    pub async fn wait(&mut self) {
+        tokio::time::sleep(self.0.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        self.0 = (self.0 * 2).min(Duration::from_secs(2));
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use everdure_core::{BackendError, BackendResult, CreateOutcome, NodeId, SendOutcome};
 use everdure_core::{CheckpointOutcome, InstanceId};
@@ -13,12 +12,8 @@ use super::item::{Item, Operation};
 use super::outcomes::{self, Outcome};
 use super::parameters::{Borrowed, Parameters};
 use crate::connect::Connector;
-use crate::fault::{Blame, blame, describe, fault};
+use crate::fault::{Blame, Pause, blame, describe, fault};
 use crate::hints::Hints;
-
-/// The first pause after a passing fault; it doubles, with jitter, up to the last.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LAST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What all writers share.
 #[derive(Clone)]
@@ -94,7 +89,7 @@ impl Writer {
 
     /// Writes a batch whose items are of one node or of none, and answers all but those it gives back.
     pub async fn flush(&mut self, mut batch: Vec<Item>) -> Left {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::default();
         loop {
             if batch.is_empty() {
                 return Left::default();
@@ -138,7 +133,7 @@ impl Writer {
                         return left;
                     }
                     batch = drop_expired(batch, &failed.error);
-                    wait(&mut pause).await;
+                    pause.wait().await;
                 }
             }
         }
@@ -196,14 +191,16 @@ impl Writer {
             client.query_one(&connection.close, &closing),
             client.batch_execute("commit"),
         );
-        // The first error is the cause; what follows only says that the transaction is broken.
+        // The first error is the cause; what follows only says that the transaction is broken. Only an error that the
+        // server told is certain: when the connection broke, all was sent, and the commit may have been executed.
+        let failed = |error: Error| Failed { unknown: error.code().is_none(), error };
         let mut steps = [Some(begin), open, create, send, checkpoint, complete, demote].into_iter().flatten();
         if let Some(error) = steps.find_map(Result::err) {
-            return Err(Failed { error, unknown: false });
+            return Err(failed(error));
         }
-        let row = close.map_err(|error| Failed { error, unknown: false })?;
+        let row = close.map_err(failed)?;
         commit.map_err(|error| Failed { error, unknown: true })?;
-        row.try_get(0).map_err(|error| Failed { error, unknown: false })
+        row.try_get(0).map_err(|error| Failed { error, unknown: true })
     }
 
     /// After a lost reply: the outcomes if the flush was committed, `None` if it was not. Clients have no lane; their
@@ -211,7 +208,7 @@ impl Writer {
     async fn resolve(
         &mut self,
         node: Option<NodeId>,
-        pause: &mut Duration,
+        pause: &mut Pause,
         batch: &[Item],
     ) -> BackendResult<Option<String>> {
         let Some(node) = node else { return Ok(None) };
@@ -230,7 +227,7 @@ impl Writer {
             if expired || blame(&error) != Blame::Passing {
                 return Err(fault("finding out whether a transaction was committed", error));
             }
-            wait(pause).await;
+            pause.wait().await;
         }
     }
 
@@ -356,10 +353,4 @@ fn drop_expired(batch: Vec<Item>, error: &Error) -> Vec<Item> {
         item.answer(Err(BackendError::unavailable(what)));
     }
     kept
-}
-
-/// Sleeps for a random time of up to `pause`, and doubles it.
-async fn wait(pause: &mut Duration) {
-    tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-    *pause = (*pause * 2).min(LAST_PAUSE);
 }

@@ -50,6 +50,16 @@ pub struct Hub {
     pub client: Client,
 }
 
+/// Hints leave in the background, after the commit.
+const LINGER: Duration = Duration::from_millis(50);
+
+impl Hub {
+    /// A process that ended at once would take its hints along.
+    pub async fn linger(&self) {
+        tokio::time::sleep(LINGER).await;
+    }
+}
+
 impl Connection {
     /// For a command that makes its own database or hub.
     pub fn new(database_url: String, hub: String, schema: String) -> Self {
@@ -85,8 +95,25 @@ impl Connection {
 
     /// Opens the hub for one command: few connections, little patience, and the schema is left as it is.
     pub async fn open(&self) -> Result<Hub, Box<dyn Error>> {
-        let builder = self.builder()?.lanes(1).pool_size(2).deadline(Duration::from_secs(10));
-        self.connect(builder.listen(false).migrate(false)).await
+        self.connect(self.brief()?.listen(false)).await
+    }
+
+    /// Opens the hub for one command that gives workers something to do: they are told at once, by a hint.
+    pub async fn open_to_write(&self) -> Result<Hub, Box<dyn Error>> {
+        let hub = self.connect(self.brief()?).await?;
+        let hints = hub.backend.hints();
+        // Without hints workers find out as well, only later.
+        let _ = tokio::time::timeout(Duration::from_secs(1), async {
+            while !hints.is_reliable() {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+        Ok(hub)
+    }
+
+    fn brief(&self) -> Result<PostgresOptionsBuilder, Box<dyn Error>> {
+        Ok(self.builder()?.lanes(1).pool_size(2).deadline(Duration::from_secs(10)).migrate(false))
     }
 
     pub async fn connect(&self, builder: PostgresOptionsBuilder) -> Result<Hub, Box<dyn Error>> {

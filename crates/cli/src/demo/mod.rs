@@ -161,7 +161,9 @@ async fn show(stage: &mut Stage, connection: &Connection, orders: &[Order]) -> R
     let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir()?;
     let journal = Journal::at(scratch.path().join("journal"));
     let first = first_run(stage, &hub, &journal, orders).await?;
-    let (at_kill, second, killed, heir) = second_run(stage, connection, &hub, &journal, orders).await?;
+    // The customers of the second run are in no process that has a worker.
+    let customers = connection.connect(connection.builder()?).await?;
+    let (at_kill, second, killed, heir) = second_run(stage, connection, &customers, &journal, orders).await?;
     let mut children = follow::children(&hub, &first).await?;
     children.extend(follow::children(&hub, &second).await?);
     let journal = journal.read()?;

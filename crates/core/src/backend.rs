@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    AbandonActivity, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome, CreateInstance,
+    AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome, CreateInstance,
     CreateOutcome, Demote, DemoteOutcome, HistoryTurn, InstanceId, InstanceKey, InstanceQuery, InstanceRecord,
     LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter,
     PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
@@ -57,6 +57,15 @@ pub trait Backend: Send + Sync + 'static {
     /// Releases rows that `node` has held in the store for longer than `older_than` though they are not among
     /// `known`: left over from a claim whose answer was lost. Returns how many.
     async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64>;
+
+    /// The same for activity rows: those that `node` claimed longer ago than `older_than` and that are not among
+    /// `known` are free again.
+    async fn release_unknown_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64>;
 
     /// Creates an instance.
     async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome>;

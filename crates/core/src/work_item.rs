@@ -63,7 +63,8 @@ pub struct LockedOrchestration {
     pub messages: Vec<Message>,
     /// Whether there are more visible messages than were asked for.
     pub more_messages: bool,
-    /// Steps of this execution that have an activity row.
+    /// Steps of this execution that have an activity row; when there are more messages than were asked for, also
+    /// those whose answer waits among them.
     pub activities: Vec<DispatchId>,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool, PoolError};
 use everdure_core::{
-    AbandonActivity, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId,
     InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
@@ -195,6 +195,15 @@ impl Backend for PostgresBackend {
 
     async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64> {
         self.release_forgotten(node, known, older_than).await
+    }
+
+    async fn release_unknown_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64> {
+        self.release_forgotten_activities(node, known, older_than).await
     }
 
     async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {

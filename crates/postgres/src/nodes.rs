@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everdure_core::{BackendResult, InstanceKey, NodeId, NodeLease, Reaped, RegisterNode};
+use everdure_core::{ActivityId, BackendResult, InstanceKey, NodeId, NodeLease, Reaped, RegisterNode};
 
 use crate::backend::PostgresBackend;
 use crate::rows::get;
@@ -57,6 +57,23 @@ impl PostgresBackend {
         self.query_one("removing a node", "_remove_node", 1, &[&node.0]).await?;
         self.hints.everything();
         Ok(())
+    }
+
+    pub(crate) async fn release_forgotten_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64> {
+        let known: Vec<i64> = known.into_iter().map(|id| id.0).collect();
+        let sql = format!("select {}._release_unknown_activities($1, $2, make_interval(secs => $3))", self.schema);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&node.0, &known, &seconds(older_than)];
+        let rows = self.query_sql("releasing forgotten activities", &sql, &parameters).await?;
+        let released: i64 = rows[0].get(0);
+        if released > 0 {
+            self.hints.activities();
+        }
+        Ok(u64::try_from(released).unwrap_or(0))
     }
 
     pub(crate) async fn release_forgotten(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, CompleteActivity, CompleteOutcome, Demote, DemoteOutcome, InstanceKey, LockActivities,
     LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations, NameFilter, Sent,
@@ -9,6 +10,9 @@ use everdure_core::{
 };
 
 use super::store::{Row, Store};
+
+/// Mail that no turn has taken after so long is offered again: the answer to the claim that read it may be lost.
+const MAIL_AGAIN: TimeDelta = TimeDelta::seconds(60);
 
 fn takes(names: &[NameFilter], name: &str, version: Option<&str>) -> bool {
     names.iter().any(|filter| filter.name == name && (filter.version.is_none() || filter.version.as_deref() == version))
@@ -58,7 +62,7 @@ fn lock(
     now: Timestamp,
 ) -> Option<LockedOrchestration> {
     let rows = store.activities.values().filter(|activity| activity.task.key == key && !was_held);
-    let activities = rows.map(|activity| activity.task.dispatch).collect();
+    let mut activities: Vec<_> = rows.map(|activity| activity.task.dispatch).collect();
     let row = store.rows.get_mut(&key)?;
     if !was_held {
         row.claim += 1;
@@ -70,7 +74,11 @@ fn lock(
     let messages: Vec<_> = visible.by_ref().take(limit).cloned().collect();
     let more_messages = visible.next().is_some();
     let later = row.messages.values().map(|message| message.visible_at).filter(|visible_at| *visible_at > now).min();
-    row.due_at = if more_messages { Some(now) } else { later };
+    if more_messages && !was_held {
+        activities.extend(row.messages.values().filter_map(|message| message.body.dispatch()));
+    }
+    let again = (was_held && !messages.is_empty()).then(|| now + MAIL_AGAIN);
+    row.due_at = if more_messages { Some(now) } else { later.into_iter().chain(again).min() };
     Some(LockedOrchestration {
         key,
         claim: row.claim,
@@ -123,6 +131,7 @@ pub(super) fn lock_activities(store: &mut Store, request: &LockActivities, now: 
             continue;
         }
         row.locked_by = Some(request.node);
+        row.visible_at = now;
         row.attempt += 1;
         items.push(LockedActivity { id: *id, attempt: row.attempt, task: row.task.clone() });
     }

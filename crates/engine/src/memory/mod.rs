@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use everdure_core::{
-    AbandonActivity, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
     InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
@@ -136,6 +136,27 @@ impl Backend for InMemoryBackend {
             row.locked_by = None;
             row.due_at = Some(now);
             released += 1;
+        }
+        Ok(released)
+    }
+
+    async fn release_unknown_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64> {
+        let (mut store, now) = self.lock();
+        let old = now - delta(older_than);
+        let mut released = 0;
+        for (id, row) in &mut store.activities {
+            if row.locked_by == Some(node) && row.visible_at <= old && !known.contains(id) {
+                row.locked_by = None;
+                released += 1;
+            }
+        }
+        if released > 0 {
+            self.hint(Hint::Activities);
         }
         Ok(released)
     }

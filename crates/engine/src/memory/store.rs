@@ -41,6 +41,7 @@ pub(super) struct Row {
 /// An activity that waits for a worker, or runs on one.
 pub(super) struct ActivityRow {
     pub task: ActivityTask,
+    /// Not to be handed out before; of one that is held, since when.
     pub visible_at: Timestamp,
     pub locked_by: Option<NodeId>,
     pub attempt: i32,

@@ -65,9 +65,12 @@ fn storable(mut failure: FailureDetails) -> FailureDetails {
 /// Runs an activity that has a row, and delivers its result.
 pub(super) fn run_row(node: &Arc<Incarnation>, item: LockedActivity) {
     let node = Arc::clone(node);
+    let id = item.id;
+    node.rows().insert(id);
     tokio::spawn(async move {
         let ended = node.ended.clone();
-        ended.run_until_cancelled(run_and_deliver(&node, item)).await
+        ended.run_until_cancelled(run_and_deliver(&node, item)).await;
+        node.rows().remove(&id);
     });
 }
 

@@ -335,7 +335,8 @@ impl Actor {
         self.running.insert(dispatch, Running { activity, cancel });
         tokio::spawn(async move {
             let _accepted = permit;
-            let Ok(_place) = node.places.acquire().await else { return };
+            // Given up while it waited for its place: it has a row now, or nobody wants it.
+            let Some(Ok(_place)) = cancelled.run_until_cancelled(node.places.acquire()).await else { return };
             let outcome = activities::run(&node, task, cancelled).await;
             // An actor that has gone has given the activity a row, or nobody waits for it.
             let _ = mail.send(Mail::Completed(dispatch, outcome));

@@ -1,13 +1,13 @@
 //! One life of a node under one id: its signs of life, its actors, and its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use everdure_core::{
-    Backend, BackendError, BackendResult, CreateInstance, CreateOutcome, ExecutionStarted, InstanceKey, Message,
-    NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome, Sent,
+    ActivityId, Backend, BackendError, BackendResult, CreateInstance, CreateOutcome, ExecutionStarted, InstanceKey,
+    Message, NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome, Sent,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -51,6 +51,8 @@ pub(super) struct Incarnation {
     /// Turns under way.
     pub turns: Turns,
     residents: Mutex<Residents>,
+    /// Activity rows that run or wait here.
+    rows: Mutex<BTreeSet<ActivityId>>,
     /// An actor ended.
     left: Notify,
 }
@@ -76,6 +78,7 @@ impl Incarnation {
             live_nodes: AtomicU32::new(lease.live_nodes),
             turns: Turns::default(),
             residents: Mutex::default(),
+            rows: Mutex::default(),
             left: Notify::new(),
         }))
     }
@@ -129,6 +132,10 @@ impl Incarnation {
         if let Err(error) = self.backend.release_unknown(self.node, known, TIDY).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not release what memory does not know");
         }
+        let known = self.rows().iter().copied().collect();
+        if let Err(error) = self.backend.release_unknown_activities(self.node, known, TIDY).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not release unknown activities");
+        }
     }
 
     /// Whether the lease is certain, counted from the moment at which the last good sign of life was sent.
@@ -149,6 +156,10 @@ impl Incarnation {
 
     fn residents(&self) -> MutexGuard<'_, Residents> {
         self.residents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn rows(&self) -> MutexGuard<'_, BTreeSet<ActivityId>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many more instances may be held.

@@ -29,7 +29,7 @@ begin
       order by d.visible_at limit p_limit
     )
     update everdure.activities a
-    set locked_by = p_node, attempt = a.attempt + 1
+    set locked_by = p_node, visible_at = v_now, attempt = a.attempt + 1
     from (select distinct due.id from due) d
     where a.id = d.id
     returning a.id, a.attempt, a.key, a.instance_id, a.execution, a.execution_id, a.dispatch, a.name, a.version,

@@ -56,7 +56,10 @@ begin
     update everdure.instances i
     set due_at = d.due_at
     from (
+      -- Mail that no turn has taken after a minute is offered again: the answer to this claim may be lost.
       select k.key, case when count(*) filter (where m.visible_at <= v_now) > p_messages then v_now
+                         when k.key = any (v_mail) and count(*) filter (where m.visible_at <= v_now) > 0
+                         then least(min(m.visible_at) filter (where m.visible_at > v_now), v_now + interval '1 minute')
                          else min(m.visible_at) filter (where m.visible_at > v_now) end as due_at
       from unnest(v_claimed || v_mail) k(key) join everdure.messages m on m.key = k.key
       group by k.key) d
@@ -84,8 +87,13 @@ begin
         select v.*, count(*) over () as visible_count from everdure.messages v
         where v.key = i.key and v.visible_at <= v_now order by v.number limit p_messages) v) m
     cross join lateral (
-      select array_agg(a.dispatch) as dispatches from everdure.activities a
-      where a.key = i.key and a.execution = i.execution and not k.was_held) a;
+      select array_agg(s.dispatch) as dispatches from (
+        select a.dispatch from everdure.activities a
+        where a.key = i.key and a.execution = i.execution and not k.was_held
+        union all
+        -- Answers that do not fit into this turn: their steps must not run again.
+        select w.dispatch from everdure.messages w
+        where m.visible_count > p_messages and w.key = i.key and w.dispatch is not null and not k.was_held) s) a;
   return query
     select null::bigint, null::int, null::boolean, null::int, null::bigint, null::bigint, null::smallint, null::text,
            null::uuid, null::text, null::text, null::text, null::text, null::text, null::timestamptz, null::bigint[],

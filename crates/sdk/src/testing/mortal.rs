@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everdure_core::{
-    AbandonActivity, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
-    CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId, InstanceKey,
-    InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
-    NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+    AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId,
+    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
+    SendOutcome, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -73,6 +74,15 @@ impl Backend for Mortal {
 
     async fn release_unknown(&self, node: NodeId, known: Vec<InstanceKey>, older_than: Duration) -> BackendResult<u64> {
         self.alive().await.release_unknown(node, known, older_than).await
+    }
+
+    async fn release_unknown_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64> {
+        self.alive().await.release_unknown_activities(node, known, older_than).await
     }
 
     async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {

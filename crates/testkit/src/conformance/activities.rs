@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use everdure_core::{
-    AbandonActivity, Action, ActionKind, CompleteActivity, CompleteOutcome, LockActivities, LockedActivity,
-    MessageBody, NodeId,
+    AbandonActivity, Action, ActionKind, CompleteActivity, CompleteOutcome, LockActivities, LockOrchestrations,
+    LockedActivity, MessageBody, NodeId,
 };
 
 use super::fixture::{
@@ -105,4 +105,24 @@ pub async fn a_claim_lists_the_activities_that_have_rows(store: Store) {
     super::fixture::land(&store, checkpoint).await;
     send(&store, "i", event("e", "1")).await;
     assert_eq!(lock_one(&store, node, "o").await.activities, [dispatch(1, 1)]);
+}
+
+pub async fn bug_11_a_claim_knows_the_results_that_it_does_not_bring(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let node = node(&store).await;
+    claim(&store, node, "o").await.checkpoint(&store, vec![task(0, "a"), task(1, "a"), task(2, "a")], false).await;
+    for item in lock(&store, node).await {
+        store.complete_activity(completion(node, &item, "1")).await.expect("an answer");
+    }
+    let request = LockOrchestrations { messages: 1, ..super::fixture::request(node, &["o"]) };
+    let item = until_some("the results make the instance due", || async {
+        store.lock_orchestrations(request.clone()).await.expect("locking orchestrations").items.pop()
+    });
+    let item = item.await;
+    assert!(item.more_messages);
+    let mut known: Vec<_> = item.messages.iter().filter_map(|message| message.body.dispatch()).collect();
+    known.extend(item.activities);
+    for index in 0..3 {
+        assert!(known.contains(&dispatch(1, index)), "step 1.{index} would run again: {known:?}");
+    }
 }

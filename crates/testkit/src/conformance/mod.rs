@@ -89,13 +89,15 @@ cases! {
         bug_07_a_result_for_a_finished_instance_goes_nowhere,
         an_abandoned_activity_comes_again_later,
         a_cancelled_activity_is_gone,
-        a_claim_lists_the_activities_that_have_rows;
+        a_claim_lists_the_activities_that_have_rows,
+        bug_11_a_claim_knows_the_results_that_it_does_not_bring;
     nodes:
         bug_03_a_reaped_node_writes_nothing,
         what_a_dead_node_held_is_due,
         a_removed_node_releases_what_it_held,
         a_renewed_node_is_not_reaped,
-        release_unknown_frees_what_memory_does_not_know;
+        release_unknown_frees_what_memory_does_not_know,
+        release_unknown_activities_frees_what_memory_does_not_know;
     queries:
         pages_cover_everything_once_newest_first,
         filters_restrict_and_combine,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use everdure_core::{BackendError, NodeId, OrchestrationStatus};
+use everdure_core::{BackendError, LockActivities, NodeId, OrchestrationStatus};
 
-use super::fixture::{Held, Store, claim, complete, create, creation, get, lock, node, node_with_lease, until};
+use super::fixture::{
+    Held, Store, claim, complete, create, creation, get, lock, names, node, node_with_lease, task, until,
+};
 
 async fn reap(store: &Store, dead: NodeId) {
     until("the lease has run out", || async { store.reap_nodes().await.expect("reaping").nodes.contains(&dead) }).await;
@@ -74,4 +76,19 @@ pub async fn release_unknown_frees_what_memory_does_not_know(store: Store) {
     assert_eq!(release(Duration::ZERO).await.expect("releasing"), 1);
     let other = node(&store).await;
     assert_eq!(claim(&store, other, "o").await.state.started.instance_id.as_str(), "forgotten");
+}
+
+pub async fn release_unknown_activities_frees_what_memory_does_not_know(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let forgetful = node(&store).await;
+    claim(&store, forgetful, "o").await.checkpoint(&store, vec![task(0, "a"), task(1, "a")], false).await;
+    let request = |node| LockActivities { node, names: names(&["a"]), limit: 10 };
+    let claimed = store.lock_activities(request(forgetful)).await.expect("locking activities").items;
+    assert_eq!(claimed.len(), 2);
+    let release = |older_than| store.release_unknown_activities(forgetful, vec![claimed[0].id], older_than);
+    assert_eq!(release(Duration::from_secs(60)).await.expect("releasing"), 0, "it may be on its way into memory");
+    assert_eq!(release(Duration::ZERO).await.expect("releasing"), 1);
+    let other = node(&store).await;
+    let again = store.lock_activities(request(other)).await.expect("locking activities").items;
+    assert_eq!(again.iter().map(|item| item.id).collect::<Vec<_>>(), [claimed[1].id]);
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everdure_core::{
-    AbandonActivity, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
     InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
@@ -180,6 +180,22 @@ impl Backend for Door {
             })
         });
         released.await
+    }
+
+    async fn release_unknown_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+        older_than: Duration,
+    ) -> BackendResult<u64> {
+        self.call("release_unknown_activities", move |world| {
+            Box::pin(async move {
+                let released = world.store.release_unknown_activities(node, known, older_than).await?;
+                world.note("release_activities", i64::try_from(released).unwrap_or_default(), String::new);
+                Ok(released)
+            })
+        })
+        .await
     }
 
     async fn create_instance(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {

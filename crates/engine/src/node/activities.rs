@@ -83,6 +83,10 @@ async fn run_and_deliver(node: &Arc<Incarnation>, item: LockedActivity) {
         Ok(result) => MessageBody::TaskCompleted { dispatch, result },
         Err(failure) => MessageBody::TaskFailed { dispatch, failure },
     };
+    if node.ended.is_cancelled() {
+        // What an activity returns because its node stops is no result: the row goes to another node.
+        return;
+    }
     let completion =
         CompleteActivity { id: item.id, attempt: item.attempt, node: node.node, key, instance_id, execution, body };
     loop {

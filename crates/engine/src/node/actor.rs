@@ -338,6 +338,10 @@ impl Actor {
             // Given up while it waited for its place: it has a row now, or nobody wants it.
             let Some(Ok(_place)) = cancelled.run_until_cancelled(node.places.acquire()).await else { return };
             let outcome = activities::run(&node, task, cancelled).await;
+            if node.ended.is_cancelled() {
+                // What an activity returns because its node stops is no result.
+                return;
+            }
             // An actor that has gone has given the activity a row, or nobody waits for it.
             let _ = mail.send(Mail::Completed(dispatch, outcome));
         });

@@ -62,7 +62,7 @@ impl Door {
         what: &'static str,
         run: impl FnOnce(Arc<World>) -> BoxFuture<'static, BackendResult<T>> + Send + 'static,
     ) -> BackendResult<T> {
-        if self.dead.is_cancelled() {
+        if self.dead.is_cancelled() || self.world.ledger().problem().is_some() {
             return std::future::pending().await;
         }
         let fate = self.world.fate();

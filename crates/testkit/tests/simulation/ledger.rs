@@ -4,6 +4,7 @@
 //! first broken promise ends the run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -12,8 +13,12 @@ use everdure_core::{
     EventData, InstanceId, InstanceKey, Landed, LockedActivities, LockedOrchestration, MessageNumber, NodeId, Reaped,
     RequestId, SendMessage, SendOutcome, Timestamp,
 };
+use tokio::sync::Notify;
 
 use crate::script::scheduled;
+
+/// No run takes nearly as many; one that goes round in circles does, without the clock moving on.
+const MOST_STEPS: u64 = 100_000;
 
 /// Who holds a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +60,7 @@ pub struct Ledger {
     hash: u64,
     steps: u64,
     problem: Option<String>,
+    broken: Arc<Notify>,
 }
 
 impl Ledger {
@@ -74,17 +80,24 @@ impl Ledger {
 
     pub fn report(&mut self, problem: String) {
         self.problem.get_or_insert(problem);
+        self.broken.notify_one();
     }
 
     fn expect(&mut self, promise: bool, otherwise: impl FnOnce() -> String) {
-        if !promise && self.problem.is_none() {
-            self.problem = Some(otherwise());
+        if !promise {
+            self.report(otherwise());
         }
+    }
+
+    /// Fires with the first broken promise.
+    pub fn broken(&self) -> Arc<Notify> {
+        Arc::clone(&self.broken)
     }
 
     /// Notes that something happened.
     pub fn note(&mut self, what: &str, number: i64, now: Timestamp) {
         self.steps += 1;
+        self.expect(self.steps < MOST_STEPS, || "spins: it never comes to rest".to_owned());
         let bytes = what.bytes().chain(number.to_le_bytes()).chain(now.timestamp_micros().to_le_bytes());
         self.hash = bytes.fold(self.hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -112,10 +125,10 @@ impl Ledger {
         seen.open.iter().rev().find(|(_, open)| *open == id).map(|(dispatch, _)| *dispatch)
     }
 
-    /// Messages from clients that no turn has taken.
-    pub fn waiting(&self, key: InstanceKey) -> Vec<MessageNumber> {
-        let seen = self.instances.get(&key);
-        seen.map(|seen| seen.sent.difference(&seen.consumed).copied().collect()).unwrap_or_default()
+    /// Messages from clients that no turn has taken; each is given once.
+    pub fn waiting(&mut self, key: InstanceKey) -> Vec<MessageNumber> {
+        let Some(seen) = self.instances.get_mut(&key) else { return Vec::new() };
+        std::mem::take(&mut seen.sent).difference(&seen.consumed).copied().collect()
     }
 
     /// Whether nobody waits for an activity any more.

@@ -46,7 +46,7 @@ fn run_all(first: u64, count: u64) -> Vec<(u64, String)> {
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    let broken = run_all(setting("EVERDURE_SIM_FIRST", 0), setting("EVERDURE_SIM_SEEDS", 200));
+    let broken = run_all(setting("EVERDURE_SIM_FIRST", 0), setting("EVERDURE_SIM_SEEDS", 1000));
     let seeds: Vec<_> = broken.iter().map(|(seed, _)| seed).collect();
     assert!(
         broken.is_empty(),

@@ -42,9 +42,17 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let world = Arc::new(World::new(rng, sabotage));
     let mut run =
         Run { world, plans, processes: Vec::new(), nodes: Arc::default(), clients: Vec::new(), doomed: Vec::new() };
-    run.bad_weather().await;
-    run.calm().await;
-    run.check().await;
+    let broken = run.world.ledger().broken();
+    let all = async {
+        run.bad_weather().await;
+        run.calm().await;
+        run.check().await;
+    };
+    tokio::select! {
+        biased;
+        () = broken.notified() => {}
+        () = all => {}
+    }
     let ledger = run.world.ledger();
     Outcome { problem: ledger.problem().cloned(), hash: ledger.hash(), steps: ledger.steps() }
 }

@@ -34,7 +34,7 @@ pub enum Sabotage {
 }
 
 pub fn checkpoint(world: &World, mut checkpoint: Checkpoint) -> Checkpoint {
-    let ledger = world.ledger();
+    let mut ledger = world.ledger();
     let Some((holder, claim, turn, execution)) = ledger.place(checkpoint.key) else { return checkpoint };
     match world.sabotage {
         Some(Sabotage::Rule1) if !ledger.is_live(checkpoint.node) => {

@@ -18,3 +18,8 @@ step cargo test --locked --workspace --no-fail-fast
 for example in crates/sdk/examples/*.rs; do
   step cargo run --locked --quiet -p everdure --example "$(basename "$example" .rs)"
 done
+# The main job, and one short iteration of each benchmark: whether they run and check their results, not how fast.
+step bash scripts/demo.sh
+for workload in sequence single fanout one idle floor; do
+  step target/release/everdure bench "$workload" --seconds 1 --warm-up 0.5 --json
+done

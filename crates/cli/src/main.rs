@@ -36,6 +36,7 @@ First steps:
 
 Environment:
   EVERDURE_DATABASE_URL   the database, unless --database-url names another
+  EVERDURE_LOG            what to log to standard error, such as warn or everdure_engine=debug [default: error]
   NO_COLOR                no colours, on a terminal either
 
 Exit codes:
@@ -74,7 +75,15 @@ enum Command {
     Bench(bench::Bench),
 }
 
+/// Warnings of the engine would only disturb the output; who looks for something says so.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("EVERDURE_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
 fn main() -> ExitCode {
+    log_to_stderr();
     let done = |()| ExitCode::SUCCESS;
     let outcome = match Cli::parse().command {
         Command::Demo(arguments) => demo::run(&arguments).map(done),

@@ -22,12 +22,15 @@ const RECONNECT: Duration = Duration::from_secs(1);
 
 const ORCHESTRATIONS: &str = "o";
 const ACTIVITIES: &str = "a";
+/// A node joined: from now on others want to be told.
+const JOINED: &str = "j";
 
 pub(crate) struct Hints {
     local: broadcast::Sender<Hint>,
     live_nodes: AtomicU32,
     orchestrations: AtomicBool,
     activities: AtomicBool,
+    joined: AtomicBool,
     listening: AtomicBool,
     wanted: Notify,
 }
@@ -39,6 +42,7 @@ impl Hints {
             live_nodes: AtomicU32::new(0),
             orchestrations: AtomicBool::new(false),
             activities: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
             listening: AtomicBool::new(false),
             wanted: Notify::new(),
         })
@@ -46,6 +50,12 @@ impl Hints {
 
     pub fn set_live_nodes(&self, count: u32) {
         self.live_nodes.store(count, Ordering::Relaxed);
+    }
+
+    /// This process has a new node: the others shall not believe any longer that they are alone.
+    pub fn joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+        self.wanted.notify_one();
     }
 
     fn local(&self, hint: Hint) {
@@ -94,6 +104,8 @@ impl Hints {
         match payload {
             ORCHESTRATIONS => self.local(Hint::Orchestrations),
             ACTIVITIES => self.local(Hint::Activities),
+            // How many there are now, the next renewal tells; until then it is unknown.
+            JOINED => self.set_live_nodes(0),
             _ => {
                 self.local(Hint::Orchestrations);
                 self.local(Hint::Activities);
@@ -102,8 +114,8 @@ impl Hints {
     }
 
     fn pending(&self) -> Vec<&'static str> {
-        let both = [(&self.orchestrations, ORCHESTRATIONS), (&self.activities, ACTIVITIES)];
-        both.into_iter().filter(|(flag, _)| flag.swap(false, Ordering::Relaxed)).map(|(_, payload)| payload).collect()
+        let all = [(&self.joined, JOINED), (&self.orchestrations, ORCHESTRATIONS), (&self.activities, ACTIVITIES)];
+        all.into_iter().filter(|(flag, _)| flag.swap(false, Ordering::Relaxed)).map(|(_, payload)| payload).collect()
     }
 }
 

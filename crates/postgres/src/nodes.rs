@@ -22,6 +22,7 @@ impl PostgresBackend {
         let row = &rows[0];
         self.clock.observe(get(row, "at")?);
         let node = NodeId(get(row, "node_id")?);
+        self.hints.joined();
         Ok(self.lease(node, request.lease, get(row, "live_nodes")?))
     }
 
@@ -55,6 +56,7 @@ impl PostgresBackend {
 
     pub(crate) async fn remove(&self, node: NodeId) -> BackendResult<()> {
         self.query_one("removing a node", "_remove_node", 1, &[&node.0]).await?;
+        self.hints.set_live_nodes(0);
         self.hints.everything();
         Ok(())
     }

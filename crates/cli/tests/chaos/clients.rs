@@ -47,7 +47,7 @@ async fn client(backend: Arc<PostgresBackend>, stopping: Arc<AtomicBool>, next: 
     let client = Client::new(Arc::clone(&backend) as Arc<dyn Backend>);
     while !stopping.load(Ordering::Relaxed) {
         let number = next.fetch_add(1, Ordering::Relaxed);
-        let rounds = number % 3 == 0;
+        let rounds = number.is_multiple_of(3);
         let id = InstanceId::new(format!("chaos-{number}")).expect("a valid id");
         begin(&client, &id, number, rounds).await;
         let mut events = 0;

@@ -11,7 +11,7 @@ mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everdure::{PostgresBackend, PostgresOptions};
 use everdure_embedded::Server;
@@ -45,7 +45,9 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     assert!(told.len() > 10, "there was hardly any load: {}", told.len());
 
     let database = check::Database::open(&url).await;
+    let calm = Instant::now();
     check::everything_ends(&backend, &told).await;
+    println!("everything ended {:?} after the last fault", calm.elapsed());
     check::outputs(&backend, &told).await;
     check::histories(&backend, &told).await;
     database.check_effects(&told).await;

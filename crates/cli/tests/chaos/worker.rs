@@ -8,7 +8,8 @@ use everdure::{
     RetryPolicy, Worker,
 };
 use serde::{Deserialize, Serialize};
-use tokio_postgres::NoTls;
+use tokio::sync::Mutex;
+use tokio_postgres::{Client, NoTls};
 
 /// Names the database to a worker process; without it the test below does nothing.
 pub const WORKER_URL: &str = "EVERDURE_CHAOS_WORKER";
@@ -72,25 +73,44 @@ fn value(number: u64, step: u64) -> u64 {
     number % 7 + step
 }
 
-async fn effect(url: String, ctx: ActivityContext, input: Step) -> Result<u64, Failure> {
-    let failed = |error: tokio_postgres::Error| Failure::from(std::io::Error::other(error.to_string()));
-    let (client, connection) = tokio_postgres::connect(&url, NoTls).await.map_err(failed)?;
-    tokio::spawn(connection);
-    let (number, step) = (input.number as i64, input.step as i64);
-    client
-        .execute(
-            "insert into chaos_effects (number, step, key, instance) values ($1, $2, $3, $4)",
-            &[&number, &step, &ctx.idempotency_key(), &ctx.instance_id().as_str()],
-        )
-        .await
-        .map_err(failed)?;
+/// One connection for the effects of a process; a new one when it broke.
+struct Effects {
+    url: String,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Effects {
+    async fn client(&self) -> Result<Arc<Client>, tokio_postgres::Error> {
+        let mut held = self.client.lock().await;
+        match held.as_ref().filter(|client| !client.is_closed()) {
+            Some(client) => Ok(Arc::clone(client)),
+            None => {
+                let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await?;
+                tokio::spawn(connection);
+                Ok(Arc::clone(held.insert(Arc::new(client))))
+            }
+        }
+    }
+
+    async fn insert(&self, ctx: &ActivityContext, input: &Step) -> Result<(), tokio_postgres::Error> {
+        let (number, step) = (input.number as i64, input.step as i64);
+        let statement = "insert into chaos_effects (number, step, key, instance) values ($1, $2, $3, $4)";
+        let instance = ctx.instance_id().as_str();
+        self.client().await?.execute(statement, &[&number, &step, &ctx.idempotency_key(), &instance]).await?;
+        Ok(())
+    }
+}
+
+async fn effect(effects: Arc<Effects>, ctx: ActivityContext, input: Step) -> Result<u64, Failure> {
+    let inserted = effects.insert(&ctx, &input).await;
+    inserted.map_err(|error| Failure::from(std::io::Error::other(error.to_string())))?;
     Ok(value(input.number, input.step))
 }
 
 pub fn functions(url: &str) -> Functions {
-    let url = url.to_owned();
+    let effects = Arc::new(Effects { url: url.to_owned(), client: Mutex::default() });
     Functions::new()
-        .activity(EFFECT, move |ctx, input| effect(url.clone(), ctx, input))
+        .activity(EFFECT, move |ctx, input| effect(Arc::clone(&effects), ctx, input))
         .orchestration(TRANSFER, transfer)
         .orchestration(CHILD, child)
         .orchestration(ROUNDS, rounds)

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use everdure_core::{
     Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DispatchId,
-    ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody, MessageNumber, NewActivity,
-    NextExecution, OpenTurn, RuntimeState, TurnActions,
+    EventData, ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody, MessageNumber,
+    NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ pub(super) struct Actor {
     mail: mpsc::UnboundedSender<Mail>,
     received: mpsc::UnboundedReceiver<Mail>,
     inbox: Vec<InboxItem>,
+    /// Results that the turn under way has taken and the store does not have: should it fail, they are given back.
+    in_turn: Vec<MessageBody>,
     /// The turns that a new live orchestration has to see again.
     pub history: Vec<HistoryTurn>,
     live: Option<Box<dyn LiveOrchestration>>,
@@ -63,6 +65,7 @@ impl Actor {
             mail,
             received,
             inbox: Vec::new(),
+            in_turn: Vec::new(),
             history: Vec::new(),
             live: None,
             running: BTreeMap::new(),
@@ -85,14 +88,28 @@ impl Actor {
             }
         }
         let limit = usize::try_from(self.node.options.events_per_turn).unwrap_or(usize::MAX);
+        let here = self.completed_here();
         match OpenTurn::begin(&self.state, &mut self.inbox, self.node.backend.now(), limit) {
-            Some(turn) => self.turn(turn).await,
+            Some(turn) => {
+                let answers =
+                    turn.events().iter().filter(|event| event.data.answers().is_some_and(|d| here.contains(&d)));
+                self.in_turn = answers.filter_map(|event| completion(&event.data)).collect();
+                self.turn(turn).await
+            }
             None if self.running.is_empty() => self.give_up(None).await,
             None => match self.received.recv().await {
                 Some(mail) => self.take(mail).await,
                 None => Next::End,
             },
         }
+    }
+
+    fn completed_here(&self) -> BTreeSet<DispatchId> {
+        let completions = self.inbox.iter().filter_map(|item| match item {
+            InboxItem::Completion { dispatch, .. } => Some(*dispatch),
+            InboxItem::Message(_) => None,
+        });
+        completions.collect()
     }
 
     async fn take(&mut self, mail: Mail) -> Next {
@@ -112,7 +129,15 @@ impl Actor {
     /// Takes messages; what the store repeats is dropped by number.
     pub fn receive(&mut self, messages: Vec<Message>) {
         let new: Vec<_> = messages.into_iter().filter(|message| self.seen.insert(message.number)).collect();
+        let carried = new.iter().any(|message| message.number.0 < 0);
         self.inbox.extend(new.into_iter().map(InboxItem::Message));
+        if carried {
+            // What continue-as-new carried over goes ahead of all that waits.
+            self.inbox.sort_by_key(|item| match item {
+                InboxItem::Message(message) => message.number.0.min(0),
+                InboxItem::Completion { .. } => 0,
+            });
+        }
     }
 
     async fn turn(&mut self, turn: OpenTurn) -> Next {
@@ -255,6 +280,7 @@ impl Actor {
         local: Vec<(NewActivity, OwnedSemaphorePermit)>,
         landed: Landed,
     ) -> Next {
+        self.in_turn.clear();
         for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
             if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
                 self.node.admit_newborn(*key, child.into_started());
@@ -392,9 +418,22 @@ impl Actor {
             turn: self.state.turn,
             execution: self.state.execution,
             activities: self.running.values().map(|running| running.activity.clone()).collect(),
-            completions: completions.collect(),
+            completions: self.in_turn.iter().cloned().chain(completions).collect(),
             retry_after,
         }
+    }
+}
+
+/// The result of an activity, as a message.
+fn completion(event: &EventData) -> Option<MessageBody> {
+    match event {
+        EventData::TaskCompleted { dispatch, result, .. } => {
+            Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
+        }
+        EventData::TaskFailed { dispatch, failure, .. } => {
+            Some(MessageBody::TaskFailed { dispatch: *dispatch, failure: failure.clone() })
+        }
+        _ => None,
     }
 }
 

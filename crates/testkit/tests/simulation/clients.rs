@@ -112,7 +112,10 @@ impl Client {
                 self.send(MessageBody::ExecutionResumed { reason: None }).await;
             }
             Deed::Terminate => {
-                let body = MessageBody::ExecutionTerminated { reason: Some("enough".to_owned()), recurse: false };
+                let body = MessageBody::ExecutionTerminated {
+                    reason: Some("enough".to_owned()),
+                    recurse: self.world.rng().bool(),
+                };
                 self.send(body).await;
             }
         }
@@ -121,7 +124,13 @@ impl Client {
     async fn send(&self, body: MessageBody) {
         let request = SendMessage { instance_id: instance_id(self.plan), body, request_id: Some(self.guid()) };
         loop {
-            match self.door.send_message(request.clone()).await {
+            let anywhere = !self.plans.ordered && matches!(request.body, MessageBody::EventRaised { .. });
+            let sent = match self.node().filter(|_| anywhere) {
+                Some(node) => tokio::time::timeout(PATIENCE, node.send_message(request.clone())).await,
+                None => Ok(self.door.send_message(request.clone()).await),
+            };
+            let Ok(sent) = sent else { continue };
+            match sent {
                 Ok(SendOutcome::NotFound | SendOutcome::Rejected(_)) => {
                     return self.world.ledger().report(format!("{} got no message", request.instance_id));
                 }

@@ -54,6 +54,7 @@ fn options(world: &World, whole: bool) -> NodeOptions {
         lease: LEASE,
         poll: Duration::from_secs(1),
         events_per_turn: [2, 5, 1000][rng.usize(..3)],
+        keep_live: rng.u8(..4) > 0,
         retry_after: Duration::from_millis(rng.u64(50..=1000)),
         ..NodeOptions::default()
     }
@@ -62,7 +63,7 @@ fn options(world: &World, whole: bool) -> NodeOptions {
 fn registry(world: &Arc<World>, plans: &Arc<Plans>, door: &Arc<Door>, takes_all: bool) -> Registry {
     let mut registry = Registry::default();
     let name = |name: &str| NameFilter { name: name.to_owned(), version: None };
-    registry.add_orchestration(name(SCRIPT), Arc::new(Scripts(Arc::clone(plans))));
+    registry.add_orchestration(name(SCRIPT), Arc::new(Scripts(Arc::clone(world), Arc::clone(plans))));
     for kind in [Kind::Work, Kind::Slow, Kind::Forever] {
         if takes_all || kind != Kind::Slow {
             let activity = Activity { world: Arc::clone(world), door: Arc::clone(door), kind };

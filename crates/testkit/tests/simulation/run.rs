@@ -182,9 +182,10 @@ impl Run {
 
     fn judge(&self, record: &InstanceRecord) -> Option<String> {
         let id = record.instance_id.as_str();
-        let plan = id.trim_start_matches('i').rsplit('/').next()?.parse().ok()?;
+        let path: Vec<usize> = id.trim_start_matches('i').split('/').filter_map(|plan| plan.parse().ok()).collect();
+        let (root, plan) = (*path.first()?, *path.last()?);
         let end = match record.status {
-            OrchestrationStatus::Terminated if self.doomed.contains(&plan) && !id.contains('/') => return None,
+            OrchestrationStatus::Terminated if self.doomed.contains(&root) => return None,
             OrchestrationStatus::Completed => Ok(record.output.clone().unwrap_or_default()),
             _ => Err(record.failure.clone().map(|failure| failure.error_message).unwrap_or_default()),
         };

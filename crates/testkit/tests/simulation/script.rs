@@ -15,6 +15,7 @@ use everdure_core::{
 use everdure_engine::{LiveOrchestration, NewTurn, OrchestrationExecutor, TurnFault};
 
 use crate::plan::{Plans, Step, event_input, gathered, label, outcome};
+use crate::world::World;
 
 /// The name of every orchestration.
 pub const SCRIPT: &str = "script";
@@ -22,11 +23,11 @@ pub const SCRIPT: &str = "script";
 pub const EVENT: &str = "event";
 
 /// Makes orchestrations that follow their plans.
-pub struct Scripts(pub Arc<Plans>);
+pub struct Scripts(pub Arc<World>, pub Arc<Plans>);
 
 impl OrchestrationExecutor for Scripts {
     fn begin(&self, started: &ExecutionStarted) -> Box<dyn LiveOrchestration> {
-        Box::new(Script::new(Arc::clone(&self.0), started))
+        Box::new(Script::new(Arc::clone(&self.0), Arc::clone(&self.1), started))
     }
 }
 
@@ -46,6 +47,7 @@ enum Waiting {
 }
 
 struct Script {
+    world: Arc<World>,
     plans: Arc<Plans>,
     id: InstanceId,
     plan: usize,
@@ -66,13 +68,14 @@ struct Script {
 }
 
 impl Script {
-    fn new(plans: Arc<Plans>, started: &ExecutionStarted) -> Self {
+    fn new(world: Arc<World>, plans: Arc<Plans>, started: &ExecutionStarted) -> Self {
         let mut lines = started.input.as_deref().unwrap_or_default().split('\n');
         let mut numbers = lines.next().unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(usize::MAX));
         let mut number = || numbers.next().unwrap_or(usize::MAX);
         let (plan, place, taken) = (number(), number(), number());
         let fault = (plan >= plans.plans.len()).then(|| "an input that nobody wrote".to_owned());
         Self {
+            world,
             plans,
             id: started.instance_id.clone(),
             plan,
@@ -269,7 +272,7 @@ impl Script {
             && let Some(event) = self.events.pop_front()
         {
             let event = event.unwrap_or_default();
-            if event != event_input(self.plan, self.taken) {
+            if self.plans.ordered && event != event_input(self.plan, self.taken) {
                 self.fault = Some(format!("event {event} came as number {}", self.taken));
             }
             self.taken += 1;
@@ -320,6 +323,9 @@ impl LiveOrchestration for Script {
     }
 
     async fn run_turn(&mut self, turn: NewTurn<'_>) -> Result<TurnActions, TurnFault> {
+        if self.world.chance(self.world.weather.faults) {
+            return Err(TurnFault("the worker is not well".to_owned()));
+        }
         let actions = self.turn(turn.number, turn.time, turn.events);
         Ok(TurnActions { actions, custom_status: None })
     }

@@ -20,6 +20,8 @@ pub struct Weather {
     pub lose: u32,
     /// Of a thousand hints, so many are lost, and so many come twice.
     pub hints: u32,
+    /// Of a thousand turns, so many cannot be run.
+    pub faults: u32,
     /// Calls take up to so many milliseconds.
     pub latency: u64,
     /// Of a thousand calls, so many take seconds.
@@ -32,6 +34,7 @@ impl Weather {
             fail: [0, 10, 50, 200][rng.usize(..4)],
             lose: [0, 10, 50, 200][rng.usize(..4)],
             hints: [0, 100, 500, 1000][rng.usize(..4)],
+            faults: [0, 0, 20, 200][rng.usize(..4)],
             latency: [0, 2, 20, 200][rng.usize(..4)],
             hang: [0, 2, 10][rng.usize(..3)],
         }

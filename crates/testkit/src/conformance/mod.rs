@@ -10,6 +10,7 @@ mod instances;
 mod messages;
 mod nodes;
 mod queries;
+mod races;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -106,6 +107,13 @@ cases! {
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
         purging_goes_in_bounded_steps;
+    races:
+        bug_05_an_instance_that_just_ended_is_not_claimed,
+        bug_09_terminate_races_with_continue_as_new_and_the_end,
+        bug_13_two_parents_create_one_child,
+        bug_14_instances_that_signal_each_other_do_not_deadlock,
+        bug_30_purging_races_with_everything,
+        bug_33_extreme_times_and_sizes_are_answered;
 }
 
 /// Runs every case, each on what `open` gives it, and panics at the end with the names of all that failed.

@@ -46,7 +46,7 @@ fn run_all(first: u64, count: u64) -> Vec<(u64, String)> {
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    let broken = run_all(setting("EVERDURE_SIM_FIRST", 0), setting("EVERDURE_SIM_SEEDS", 1000));
+    let broken = run_all(setting("EVERDURE_SIM_FIRST", 0), setting("EVERDURE_SIM_SEEDS", 2000));
     let seeds: Vec<_> = broken.iter().map(|(seed, _)| seed).collect();
     assert!(
         broken.is_empty(),
@@ -90,5 +90,6 @@ caught! {
     simulation_catches_broken_rule_5: Rule5,
     simulation_catches_broken_rule_6: Rule6,
     simulation_catches_broken_rule_7: Rule7,
+    simulation_catches_broken_rule_7_when_results_are_forgotten: Rule7Forget,
     simulation_catches_broken_rule_8: Rule8,
 }

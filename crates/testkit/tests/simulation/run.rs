@@ -32,8 +32,8 @@ pub struct Outcome {
 /// Runs a seed on a clock and an executor of its own.
 pub fn run(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let outcome = runtime.expect("a runtime without I/O").block_on(simulate(seed, sabotage));
-    outcome
+    let runtime = runtime.expect("a runtime without I/O");
+    runtime.block_on(simulate(seed, sabotage))
 }
 
 async fn simulate(seed: u64, sabotage: Option<Sabotage>) -> Outcome {

@@ -29,6 +29,8 @@ pub enum Sabotage {
     Rule6,
     /// Residency is given up for whoever has it now.
     Rule7,
+    /// Residency is given up without the results that no turn has seen.
+    Rule7Forget,
     /// A result goes to the latest step with the same task id.
     Rule8,
 }
@@ -61,6 +63,9 @@ pub fn demote(world: &World, mut demote: Demote) -> Demote {
         && let Some((Some(holder), claim, turn, execution)) = world.ledger().place(demote.key)
     {
         (demote.node, demote.claim, demote.turn, demote.execution) = (holder, claim, turn, execution);
+    }
+    if world.sabotage == Some(Sabotage::Rule7Forget) {
+        demote.completions.clear();
     }
     demote
 }

@@ -55,6 +55,7 @@ where
         tokio::select! {
             biased;
             () = node.draining.cancelled() => return,
+            () = node.mail_came.notified(), if wanted == Hint::Orchestrations => {}
             () = until_hint(&mut *hints, &wanted) => tokio::time::sleep_until(begun + breath).await,
             () = tokio::time::sleep(sleep) => {}
         }

@@ -53,6 +53,8 @@ pub(super) struct Incarnation {
     residents: Mutex<Residents>,
     /// Activity rows that run or wait here.
     rows: Mutex<BTreeSet<ActivityId>>,
+    /// There is mail in the store for an instance that is held here.
+    pub mail_came: Notify,
     /// An actor ended.
     left: Notify,
 }
@@ -79,6 +81,7 @@ impl Incarnation {
             turns: Turns::default(),
             residents: Mutex::default(),
             rows: Mutex::default(),
+            mail_came: Notify::new(),
             left: Notify::new(),
         }))
     }
@@ -236,12 +239,12 @@ impl Incarnation {
         Ok(outcome)
     }
 
+    /// The message goes the way of all mail: handed over here, it could overtake one that its sender sent before by
+    /// another way and that still waits in the store, a resumption the suspension that it ends.
     pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
         let outcome = self.backend.send_message(request).await?;
-        if let SendOutcome::Sent { key, message, held_by: Some(node) } = &outcome
-            && *node == self.node
-        {
-            self.deliver(*key, vec![message.clone()]);
+        if matches!(outcome, SendOutcome::Sent { held_by: Some(node), .. } if node == self.node) {
+            self.mail_came.notify_one();
         }
         Ok(outcome)
     }

@@ -124,8 +124,7 @@ impl Client {
     async fn send(&self, body: MessageBody) {
         let request = SendMessage { instance_id: instance_id(self.plan), body, request_id: Some(self.guid()) };
         loop {
-            let anywhere = !self.plans.ordered && matches!(request.body, MessageBody::EventRaised { .. });
-            let sent = match self.node().filter(|_| anywhere) {
+            let sent = match self.node() {
                 Some(node) => tokio::time::timeout(PATIENCE, node.send_message(request.clone())).await,
                 None => Ok(self.door.send_message(request.clone()).await),
             };

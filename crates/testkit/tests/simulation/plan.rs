@@ -41,15 +41,12 @@ pub struct Plans {
     pub plans: Vec<Plan>,
     /// The first so many are started by clients, the others by their parents.
     pub roots: usize,
-    /// Whether events go through the store alone, and so arrive in the order in which they were sent. What a node
-    /// hands to an instance that it holds may overtake what waits in the store.
-    pub ordered: bool,
 }
 
 impl Plans {
     pub fn draw(rng: &mut Rng) -> Self {
         let roots = rng.usize(2..=6);
-        let mut plans = Self { plans: Vec::new(), roots, ordered: rng.bool() };
+        let mut plans = Self { plans: Vec::new(), roots };
         plans.plans.resize_with(roots, || Plan { steps: Vec::new(), fails: false });
         for root in 0..roots {
             plans.plans[root] = plans.plan(rng, 2);

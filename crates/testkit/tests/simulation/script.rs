@@ -272,7 +272,7 @@ impl Script {
             && let Some(event) = self.events.pop_front()
         {
             let event = event.unwrap_or_default();
-            if self.plans.ordered && event != event_input(self.plan, self.taken) {
+            if event != event_input(self.plan, self.taken) {
                 self.fault = Some(format!("event {event} came as number {}", self.taken));
             }
             self.taken += 1;

@@ -1,0 +1,5 @@
+//! Whole orchestrations on a real PostgreSQL, with several nodes and with faults between engine and store.
+
+mod bugs;
+mod faulty;
+mod support;

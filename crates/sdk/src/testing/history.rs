@@ -1,6 +1,7 @@
 //! A history as a test wants to read it.
 
 use std::fmt;
+use std::time::Duration;
 
 use everdure_core::{EventData, HistoryTurn, InstanceId, InstanceRecord, OrchestrationStatus};
 
@@ -55,6 +56,17 @@ impl History {
             EventData::EventRaised { name, .. } => Some(name.as_str()),
             _ => None,
         })
+    }
+
+    /// How long each durable timer was set for, in order.
+    #[must_use]
+    pub fn timers(&self) -> Vec<Duration> {
+        let timers = self.turns.iter().flat_map(|turn| turn.events.iter().map(move |event| (turn.time, &event.data)));
+        let lengths = timers.filter_map(|(now, event)| match event {
+            EventData::TimerCreated { fire_at, .. } => Some((*fire_at - now).to_std().unwrap_or_default()),
+            _ => None,
+        });
+        lengths.collect()
     }
 
     /// The instance ids of the sub-orchestrations that were started, in order.

@@ -1,0 +1,8 @@
+//! Every feature of the model, each run live, as full replay after each turn, and with a crash after each recorded
+//! step: the result and the history must be the same.
+
+mod events;
+mod retries;
+mod steps;
+mod support;
+mod timers;

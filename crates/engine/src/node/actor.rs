@@ -19,6 +19,8 @@ use crate::{LiveOrchestration, NewTurn};
 /// What an actor is told.
 pub(super) enum Mail {
     Messages(Vec<Message>),
+    /// There is mail in the store.
+    Look,
     Completed(DispatchId, Result<Option<String>, FailureDetails>),
     GiveUp,
 }
@@ -37,6 +39,8 @@ pub(super) struct Actor {
     inbox: Vec<InboxItem>,
     /// Results that the turn under way has taken and the store does not have: should it fail, they are given back.
     in_turn: Vec<MessageBody>,
+    /// Whether there was mail before the first turn.
+    looks: bool,
     /// The turns that a new live orchestration has to see again.
     pub history: Vec<HistoryTurn>,
     live: Option<Box<dyn LiveOrchestration>>,
@@ -66,6 +70,7 @@ impl Actor {
             received,
             inbox: Vec::new(),
             in_turn: Vec::new(),
+            looks: false,
             history: Vec::new(),
             live: None,
             running: BTreeMap::new(),
@@ -121,9 +126,18 @@ impl Actor {
                     self.inbox.push(InboxItem::Completion { dispatch, at, outcome });
                 }
             }
+            Mail::Look => self.look(),
             Mail::GiveUp => return self.give_up(None).await,
         }
         Next::Turn
+    }
+
+    /// Mail to a pending instance comes due with its first turn.
+    fn look(&mut self) {
+        self.looks = self.state.turn == 0;
+        if !self.looks {
+            self.node.mail_came.notify_one();
+        }
     }
 
     /// Takes messages; what the store repeats is dropped by number.
@@ -281,8 +295,10 @@ impl Actor {
         landed: Landed,
     ) -> Next {
         self.in_turn.clear();
+        let mut newborn = BTreeSet::new();
         for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
             if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
+                newborn.insert(*key);
                 self.node.admit_newborn(*key, child.into_started());
             }
         }
@@ -307,7 +323,13 @@ impl Actor {
         }
         let (own, others): (Vec<_>, Vec<_>) = landed.delivered.into_iter().partition(|sent| sent.key == self.state.key);
         self.receive(own.into_iter().map(|sent| sent.message).collect());
-        self.node.deliver_sent(others);
+        let (at_once, ordered): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|sent| newborn.contains(&sent.key) || sent.message.body.dispatch().is_some());
+        self.node.deliver_sent(at_once);
+        ordered.iter().for_each(|sent| self.node.look(sent.key));
+        if self.looks {
+            self.look();
+        }
         if checkpoint.hold { Next::Turn } else { Next::End }
     }
 

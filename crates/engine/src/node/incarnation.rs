@@ -243,10 +243,20 @@ impl Incarnation {
     /// another way and that still waits in the store, a resumption the suspension that it ends.
     pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
         let outcome = self.backend.send_message(request).await?;
-        if matches!(outcome, SendOutcome::Sent { held_by: Some(node), .. } if node == self.node) {
-            self.mail_came.notify_one();
+        if let SendOutcome::Sent { key, held_by: Some(node), .. } = outcome
+            && node == self.node
+        {
+            self.look(key);
         }
         Ok(outcome)
+    }
+
+    /// Has the next claim fetch the mail of an instance as soon as it can see it.
+    pub fn look(&self, key: InstanceKey) {
+        let told = self.residents().actors.get(&key).is_some_and(|actor| actor.send(Mail::Look).is_ok());
+        if !told {
+            self.mail_came.notify_one();
+        }
     }
 
     /// Lets the actors finish what they do, for up to `patience`, then has them give up what they hold.

@@ -64,7 +64,7 @@ fn a_seed_gives_the_same_run_again() {
 
 /// The first seed that shows the damage, among so many.
 fn catches(sabotage: Sabotage) {
-    const SEEDS: u64 = 500;
+    const SEEDS: u64 = 2000;
     let found = (0..SEEDS).find_map(|seed| Some((seed, run(seed, Some(sabotage)).problem?)));
     match found {
         Some((seed, problem)) => println!("{sabotage:?}: seed {seed}: {problem}"),

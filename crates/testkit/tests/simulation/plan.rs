@@ -13,8 +13,9 @@ pub enum Step {
     Sleep(Duration),
     /// External events, in the order in which they were sent.
     Events(usize),
-    /// Children side by side (indices of plans), each sent its events in the turn that creates it.
-    Children(Vec<usize>),
+    /// Children side by side (indices of plans), each sent its events in the turn that creates it, or, if that is
+    /// set, half of them in a later turn.
+    Children(Vec<usize>, bool),
     /// An activity under a timer that is given up when the activity ends.
     Deadline(Duration),
     /// An activity, and another one, under the same id, after a while; waits for both.
@@ -41,25 +42,29 @@ pub struct Plans {
     pub plans: Vec<Plan>,
     /// The first so many are started by clients, the others by their parents.
     pub roots: usize,
+    /// Those of them that are terminated on their way.
+    pub doomed: Vec<usize>,
 }
 
 impl Plans {
     pub fn draw(rng: &mut Rng) -> Self {
         let roots = rng.usize(2..=6);
-        let mut plans = Self { plans: Vec::new(), roots };
+        let mut plans = Self { plans: Vec::new(), roots, doomed: Vec::new() };
         plans.plans.resize_with(roots, || Plan { steps: Vec::new(), fails: false });
         for root in 0..roots {
-            plans.plans[root] = plans.plan(rng, 2);
+            let doomed = rng.u8(..8) == 0;
+            plans.doomed.extend(doomed.then_some(root));
+            plans.plans[root] = plans.plan(rng, 2, doomed);
         }
         plans
     }
 
-    fn plan(&mut self, rng: &mut Rng, depth: usize) -> Plan {
-        let steps = (0..rng.usize(1..=5)).map(|_| self.step(rng, depth)).collect();
+    fn plan(&mut self, rng: &mut Rng, depth: usize, doomed: bool) -> Plan {
+        let steps = (0..rng.usize(1..=5)).map(|_| self.step(rng, depth, doomed)).collect();
         Plan { steps, fails: rng.u8(..8) == 0 }
     }
 
-    fn step(&mut self, rng: &mut Rng, depth: usize) -> Step {
+    fn step(&mut self, rng: &mut Rng, depth: usize, doomed: bool) -> Step {
         match rng.u8(..20) {
             0..=4 => Step::Activities(1),
             5..=6 => Step::Activities(rng.usize(2..=8)),
@@ -67,11 +72,13 @@ impl Plans {
             9..=11 => Step::Events(rng.usize(1..=4)),
             12..=13 if depth > 0 => {
                 let children = (0..rng.usize(1..=3)).map(|_| {
-                    let plan = self.plan(rng, depth - 1);
+                    let plan = self.plan(rng, depth - 1, doomed);
                     self.plans.push(plan);
                     self.plans.len() - 1
                 });
-                Step::Children(children.collect())
+                let children = children.collect();
+                // Who is terminated in between leaves its children waiting for ever.
+                Step::Children(children, !doomed && rng.bool())
             }
             14 => Step::Deadline(Duration::from_millis(rng.u64(1..=5000))),
             15 => Step::Staggered(Duration::from_millis(rng.u64(1..=300))),
@@ -107,7 +114,9 @@ impl Plans {
                     found.push(event_input(plan, event));
                     event += 1;
                 }
-                Step::Children(children) => found.extend(children.iter().map(|child| gathered(self.expected(*child)))),
+                Step::Children(children, _) => {
+                    found.extend(children.iter().map(|child| gathered(self.expected(*child))))
+                }
                 Step::Staggered(_) => found.extend((0..2).map(|i| outcome(&label(plan, place, i)))),
                 Step::Deadline(_) => found.push(outcome(&label(plan, place, 0))),
                 Step::Sleep(_) | Step::GiveUp(_) | Step::ContinueAsNew => {}

@@ -40,8 +40,7 @@ async fn simulate(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let mut rng = Rng::with_seed(seed);
     let plans = Arc::new(Plans::draw(&mut rng));
     let world = Arc::new(World::new(rng, sabotage));
-    let mut run =
-        Run { world, plans, processes: Vec::new(), nodes: Arc::default(), clients: Vec::new(), doomed: Vec::new() };
+    let mut run = Run { world, plans, processes: Vec::new(), nodes: Arc::default(), clients: Vec::new() };
     let broken = run.world.ledger().broken();
     let all = async {
         run.bad_weather().await;
@@ -63,8 +62,6 @@ struct Run {
     processes: Vec<Process>,
     nodes: Arc<Mutex<Vec<NodeHandle>>>,
     clients: Vec<JoinHandle<()>>,
-    /// Instances that somebody terminates.
-    doomed: Vec<usize>,
 }
 
 impl Run {
@@ -84,8 +81,7 @@ impl Run {
             self.start(false).await;
         }
         for plan in 0..self.plans.roots {
-            let terminates = self.world.rng().u8(..8) == 0;
-            self.doomed.extend(terminates.then_some(plan));
+            let terminates = self.plans.doomed.contains(&plan);
             let client = Client {
                 world: Arc::clone(&self.world),
                 plans: Arc::clone(&self.plans),
@@ -185,7 +181,7 @@ impl Run {
         let path: Vec<usize> = id.trim_start_matches('i').split('/').filter_map(|plan| plan.parse().ok()).collect();
         let (root, plan) = (*path.first()?, *path.last()?);
         let end = match record.status {
-            OrchestrationStatus::Terminated if self.doomed.contains(&root) => return None,
+            OrchestrationStatus::Terminated if self.plans.doomed.contains(&root) => return None,
             OrchestrationStatus::Completed => Ok(record.output.clone().unwrap_or_default()),
             _ => Err(record.failure.clone().map(|failure| failure.error_message).unwrap_or_default()),
         };

@@ -193,6 +193,15 @@ impl Script {
                 self.activity("work", 1, |_| Waiting::Kept(1));
                 self.begun = Some(0);
             }
+            Step::Children(children, true)
+                if self.begun == Some(1) && !self.waits(|waiting| matches!(waiting, Waiting::Timer(_))) =>
+            {
+                for child in children {
+                    let all = self.plans.events(*child);
+                    self.tell(*child, all / 2..all);
+                }
+                self.begun = Some(0);
+            }
             _ => {}
         }
         let done = match step {
@@ -223,7 +232,17 @@ impl Script {
             Step::Activities(count) => (0..*count).for_each(|i| self.activity("work", i, |_| Waiting::Kept(i))),
             Step::Sleep(time) => self.timer(*time),
             Step::Events(count) => return *count,
-            Step::Children(children) => children.iter().for_each(|child| self.child(*child)),
+            Step::Children(children, late) => {
+                for child in children {
+                    self.child(*child);
+                    let all = self.plans.events(*child);
+                    self.tell(*child, 0..if *late { all / 2 } else { all });
+                }
+                if *late {
+                    self.timer(std::time::Duration::from_millis(100));
+                    return 1;
+                }
+            }
             Step::Staggered(time) => {
                 self.activity("work", 0, |_| Waiting::Kept(0));
                 self.timer(*time);
@@ -251,8 +270,12 @@ impl Script {
         0
     }
 
+    fn child_id(&self, child: usize) -> InstanceId {
+        InstanceId::new(format!("{}/{child}", self.id)).expect("a valid id")
+    }
+
     fn child(&mut self, child: usize) {
-        let id = InstanceId::new(format!("{}/{child}", self.id)).expect("a valid id");
+        let id = self.child_id(child);
         let kind = ActionKind::CreateSubOrchestration {
             name: SCRIPT.to_owned(),
             version: None,
@@ -261,7 +284,11 @@ impl Script {
             tags: Tags::new(),
         };
         self.dispatch(kind, |_| Waiting::Child);
-        for number in 0..self.plans.events(child) {
+    }
+
+    fn tell(&mut self, child: usize, numbers: std::ops::Range<usize>) {
+        let id = self.child_id(child);
+        for number in numbers {
             let input = Some(event_input(child, number));
             self.act(ActionKind::SendEvent { instance_id: id.clone(), name: EVENT.to_owned(), input });
         }

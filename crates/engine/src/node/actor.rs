@@ -412,6 +412,8 @@ impl Actor {
     /// Ends residency: rows for what runs here, messages for results that no turn has seen, release.
     async fn give_up(&mut self, retry_after: Option<Duration>) -> Next {
         let request = self.demotion(retry_after);
+        // From here on others may run what waits for a place here.
+        self.running.values().for_each(|running| running.cancel.cancel());
         while let Err(error) = self.node.backend.demote(request.clone()).await {
             if matches!(error, BackendError::NodeGone) {
                 break;

@@ -19,21 +19,21 @@ pub(crate) fn connector(options: &PostgresOptions) -> BackendResult<MakeRustlsCo
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| BackendError::Refused { context: "setting up TLS".into(), source: Some(error.into()) })?;
-    let verifier: Arc<dyn ServerCertVerifier> = match options.ssl_mode {
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => Arc::new(Unverified(provider)),
-        SslMode::VerifyCa | SslMode::VerifyFull => {
-            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(options)?), Arc::clone(&provider))
-                .build()
-                .map_err(|error| BackendError::Refused {
-                    context: "no usable root certificate: install ca-certificates or name a file with sslrootcert"
-                        .into(),
-                    source: Some(error.into()),
-                })?;
-            if options.ssl_mode == SslMode::VerifyFull { webpki } else { Arc::new(AnyName(webpki)) }
-        }
+    let chain = match options.ssl_mode {
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => None,
+        SslMode::VerifyCa | SslMode::VerifyFull => Some(chain(options, &provider)?),
     };
+    let verifier = Arc::new(Verifier { provider, chain, any_name: options.ssl_mode == SslMode::VerifyCa });
     let config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
+}
+
+fn chain(options: &PostgresOptions, provider: &Arc<CryptoProvider>) -> BackendResult<Arc<WebPkiServerVerifier>> {
+    let builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots(options)?), Arc::clone(provider));
+    builder.build().map_err(|error| BackendError::Refused {
+        context: "no usable root certificate: install ca-certificates or name a file with sslrootcert".into(),
+        source: Some(error.into()),
+    })
 }
 
 fn roots(options: &PostgresOptions) -> BackendResult<RootCertStore> {
@@ -60,50 +60,16 @@ fn roots(options: &PostgresOptions) -> BackendResult<RootCertStore> {
     Ok(roots)
 }
 
-/// `prefer` and `require`: encrypted, whoever the server is.
+/// Without a chain (`prefer` and `require`) whoever the server is; with any name (`verify-ca`) a certificate of a
+/// trusted authority, whatever name it carries; else (`verify-full`) both.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    any_name: bool,
 }
 
-/// `verify-ca`: a certificate of a trusted authority, whatever name it carries.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -112,10 +78,11 @@ impl ServerCertVerifier for AnyName {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
+        let Some(chain) = &self.chain else { return Ok(ServerCertVerified::assertion()) };
+        match chain.verify_server_cert(certificate, intermediates, name, ocsp, now) {
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if self.any_name => Ok(ServerCertVerified::assertion()),
             other => other,
         }
     }
@@ -126,7 +93,7 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, signature)
+        verify_tls12_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -135,10 +102,10 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, signature)
+        verify_tls13_signature(message, cert, signature, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -8,7 +8,7 @@ use everdure::{InstanceId, NodeOptions, OrchestrationStatus};
 use everdure_core::{Backend, EventData};
 
 use super::faulty::Faulty;
-use super::support::{CALLS_SLOW, COUNT, FAN, Hub, PATIENCE, SLEEPS, client};
+use super::support::{CALLS_SLOW, COUNT, FAMILY, FAN, Hub, PATIENCE, SLEEPS, client};
 
 fn id(text: &str) -> InstanceId {
     InstanceId::new(text).expect("a valid id")
@@ -40,6 +40,20 @@ async fn bug_11_a_large_fan_out_loses_and_repeats_nothing() {
     let events = || turns.iter().flat_map(|turn| &turn.events);
     let completed = events().filter(|event| matches!(event.data, EventData::TaskCompleted { .. })).count();
     assert_eq!(completed as u64, WIDTH);
+}
+
+/// Two thousand children, more than the node may hold at once, all of them on their way to one parent's row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bug_14_two_thousand_children_of_one_parent_do_not_deadlock() {
+    const CHILDREN: u64 = 2000;
+    let hub = Hub::new();
+    let backend = hub.backend(true).await;
+    let options = NodeOptions { max_orchestrations: 300, ..NodeOptions::default() };
+    let _workers = [hub.worker(&backend, options).await, hub.worker(&hub.backend(true).await, options).await];
+    let client = client(&backend);
+    client.start(&FAMILY, CHILDREN).id(id("family")).await.expect("started");
+    let sum: u64 = client.wait_for_completion(&id("family"), PATIENCE).await.expect("completed");
+    assert_eq!(sum, CHILDREN * (CHILDREN + 1) / 2);
 }
 
 /// Many generations while events keep coming: each event is seen once, in the order of its sender.

@@ -16,6 +16,8 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 pub const STEP: Activity<u64, u64> = Activity::new("step");
 pub const SLOW: Activity<u64, u64> = Activity::new("slow");
 pub const FAN: Orchestration<u64, u64> = Orchestration::new("fan");
+pub const FAMILY: Orchestration<u64, u64> = Orchestration::new("family");
+pub const CHILD: Orchestration<u64, u64> = Orchestration::new("child");
 pub const COUNT: Orchestration<(u64, Vec<u64>), Vec<u64>> = Orchestration::new("count");
 pub const SLEEPS: Orchestration<u64, u64> = Orchestration::new("sleeps");
 pub const CALLS_SLOW: Orchestration<u64, u64> = Orchestration::new("calls_slow");
@@ -23,6 +25,15 @@ pub const CALLS_SLOW: Orchestration<u64, u64> = Orchestration::new("calls_slow")
 async fn fan(ctx: OrchestrationContext, width: u64) -> everdure::Result<u64> {
     let calls = (0..width).map(|number| ctx.call_activity(&STEP, number));
     Ok(futures::future::try_join_all(calls).await?.into_iter().sum())
+}
+
+async fn family(ctx: OrchestrationContext, children: u64) -> everdure::Result<u64> {
+    let calls = (0..children).map(|number| ctx.call_sub_orchestration(&CHILD, number));
+    Ok(futures::future::try_join_all(calls).await?.into_iter().sum())
+}
+
+async fn child(_: OrchestrationContext, number: u64) -> everdure::Result<u64> {
+    Ok(number + 1)
 }
 
 /// Takes one event an execution; the events tell whether one was lost or came twice.
@@ -78,6 +89,8 @@ impl Hub {
                 }
             })
             .orchestration(FAN, fan)
+            .orchestration(FAMILY, family)
+            .orchestration(CHILD, child)
             .orchestration(COUNT, count)
             .orchestration(SLEEPS, sleeps)
             .orchestration(CALLS_SLOW, calls_slow)

@@ -1,5 +1,9 @@
 //! The PostgreSQL backend against real servers.
 
-mod conformance;
-mod sql_api;
+mod proxy;
 mod support;
+
+mod conformance;
+mod rules;
+mod sql_api;
+mod unknown_commit;

@@ -5,7 +5,8 @@
 mod activities;
 mod checkpoints;
 mod children;
-mod fixture;
+#[allow(missing_docs)] // short names that say what they do; for tests only
+pub mod fixture;
 mod instances;
 mod messages;
 mod nodes;

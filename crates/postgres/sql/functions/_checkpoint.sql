@@ -24,9 +24,6 @@ declare
   v_ended bigint[];
   v_continued bigint[];
   v_count bigint;
-  -- More than there can be: it changes no result, but the planner expects few rows of what it bounds, and so looks
-  -- instances up one by one instead of reading the whole table when that looked small at planning time.
-  v_limit bigint := 1000000000;
   r record;
 begin
   select array_agg(
@@ -34,13 +31,16 @@ begin
          when v_all or i.key = any (v_locked) then 'L'
          else 'B' end order by u.n)
   into v_codes
-  from (select * from unnest(p_keys, p_turns, p_claims) with ordinality u(key, turn, claim, n) limit v_limit) u
-  left join everdure.instances i on i.key = u.key;
+  from unnest(p_keys, p_turns, p_claims) with ordinality u(key, turn, claim, n)
+  left join lateral (
+    select x.key, x.turn, x.claim, x.locked_by from everdure.instances x where x.key = u.key limit 1) i on true;
 
   for r in
     select c.item, count(m.number) < count(*) as gone, coalesce(bool_or(m.visible_at > v_now), false) as early
-    from (select * from unnest(p_consumed_items, p_consumed) c(item, number) limit v_limit) c
-    left join everdure.messages m on m.key = p_keys[c.item] and m.number = c.number
+    from unnest(p_consumed_items, p_consumed) c(item, number)
+    left join lateral (
+      select x.number, x.visible_at from everdure.messages x
+      where x.key = p_keys[c.item] and x.number = c.number limit 1) m on true
     group by c.item
   loop
     if v_codes[r.item] = 'L' and (r.gone or r.early) then
@@ -55,8 +55,12 @@ begin
 
   if cardinality(p_consumed) > 0 then
     delete from everdure.messages m
-    using (select * from unnest(p_consumed_items, p_consumed) c(item, number) limit v_limit) c
-    where m.key = p_keys[c.item] and m.number = c.number and v_codes[c.item] = 'L';
+    where m.ctid = any (array(
+      select x.ctid
+      from unnest(p_consumed_items, p_consumed) c(item, number)
+      cross join lateral (
+        select x.ctid from everdure.messages x where x.key = p_keys[c.item] and x.number = c.number limit 1) x
+      where v_codes[c.item] = 'L'));
     get diagnostics v_count = row_count;
     if v_count <> (select count(*) from unnest(p_consumed_items) c(item) where v_codes[c.item] = 'L') then
       raise exception 'messages of locked instances vanished' using errcode = '40001';
@@ -74,10 +78,21 @@ begin
   from unnest(p_keys, p_statuses, p_kinds) with ordinality u(key, status, kind, n)
   where v_codes[u.n] = 'L';
   if v_ended is not null or v_continued is not null then
-    delete from everdure.activities a where a.key = any (v_ended || v_continued);
+    delete from everdure.activities a
+    where a.ctid = any (array(
+      select x.ctid from unnest(v_ended || v_continued) k(key)
+      cross join lateral (select x.ctid from everdure.activities x where x.key = k.key offset 0) x));
     delete from everdure.messages m
-    where m.key = any (v_ended) or m.key = any (v_continued) and m.execution is not null;
-    delete from everdure.history h where h.key = any (v_continued);
+    where m.ctid = any (array(
+      select x.ctid from unnest(v_ended || v_continued) k(key)
+      cross join lateral (select x.ctid, x.execution from everdure.messages x where x.key = k.key offset 0) x
+      where k.key = any (v_ended) or x.execution is not null));
+  end if;
+  if v_continued is not null then
+    delete from everdure.history h
+    where h.ctid = any (array(
+      select x.ctid from unnest(v_continued) k(key)
+      cross join lateral (select x.ctid from everdure.history x where x.key = k.key offset 0) x));
   end if;
 
   update everdure.instances i
@@ -95,11 +110,10 @@ begin
         when u.kind = 0 then i.due_at
         when u.kind = 2 and not u.hold then v_now
         else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end
-  from (
-    select * from unnest(p_keys, p_statuses, p_kinds, p_holds, p_custom_statuses, p_outputs, p_failures)
-      with ordinality u(key, status, kind, hold, custom_status, output, failure, n)
-    limit v_limit) u
-  where i.key = u.key and v_codes[u.n] = 'L';
+  from unnest(p_keys, p_statuses, p_kinds, p_holds, p_custom_statuses, p_outputs, p_failures)
+       with ordinality u(key, status, kind, hold, custom_status, output, failure, n)
+  cross join lateral (select x.ctid as row from everdure.instances x where x.key = u.key limit 1) x
+  where i.ctid = x.row and v_codes[u.n] = 'L';
   if v_continued is not null then
     update everdure.instances i
     set execution = i.execution + 1,
@@ -107,8 +121,9 @@ begin
         execution_id = (u.steps::json -> 'next' ->> 'executionId')::uuid,
         version = u.steps::json -> 'next' ->> 'version',
         input = u.steps::json -> 'next' ->> 'input'
-    from (select * from unnest(p_keys, p_kinds, p_steps) with ordinality u(key, kind, steps, n) limit v_limit) u
-    where i.key = u.key and u.kind = 2 and v_codes[u.n] = 'L';
+    from unnest(p_keys, p_kinds, p_steps) with ordinality u(key, kind, steps, n)
+    cross join lateral (select x.ctid as row from everdure.instances x where x.key = u.key limit 1) x
+    where i.ctid = x.row and u.kind = 2 and v_codes[u.n] = 'L';
   end if;
   insert into everdure.history (key, execution, turn, at, events)
   select u.key, u.execution, u.turn + 1, u.at, u.events::json

@@ -86,9 +86,11 @@ begin
     select i.key, m.execution, m.dispatch, m.body, i.locked_by
     from json_array_elements(p_steps -> 'messages') with ordinality j(m, n)
     cross join lateral json_to_record(j.m) m(key bigint, "instanceId" text, execution int, dispatch text, body json)
-    join everdure.instances i
-      on i.key = coalesce(m.key, (
+    cross join lateral (
+      select x.key, x.locked_by from everdure.instances x
+      where x.key = coalesce(m.key, (
         select t.key from everdure.instances t where t.hub_id = p_hub and t.instance_id = m."instanceId"))
+      limit 1) i
     order by j.n
   loop
     if r.body ->> 'type' = 'ExecutionTerminated'

@@ -18,10 +18,10 @@ begin
   v_now := clock_timestamp();
   return query
     with due as materialized (
-      select d.id from (
+      select d.row from (
         select unnest(p_names) as name, unnest(p_versions) as version) f
       cross join lateral (
-        select a.id, a.visible_at from everdure.activities a
+        select a.visible_at, a.ctid as row from everdure.activities a
         where a.hub_id = p_hub and a.name = f.name and a.visible_at <= v_now and a.locked_by is null
           and (f.version is null or a.version = f.version)
         order by a.visible_at limit p_limit
@@ -30,8 +30,8 @@ begin
     )
     update everdure.activities a
     set locked_by = p_node, visible_at = v_now, attempt = a.attempt + 1
-    from (select distinct due.id from due) d
-    where a.id = d.id
+    from (select distinct due.row from due) d
+    where a.ctid = d.row
     returning a.id, a.attempt, a.key, a.instance_id, a.execution, a.execution_id, a.dispatch, a.name, a.version,
               a.input, a.tags::text, null::bigint;
   return query

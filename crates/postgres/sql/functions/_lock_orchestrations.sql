@@ -26,10 +26,10 @@ begin
   perform everdure._open_flush(p_node, p_lane);
   v_now := clock_timestamp();
   with due as materialized (
-    select d.key from (
+    select d.key, d.row from (
       select unnest(p_names) as name, unnest(p_versions) as version) f
     cross join lateral (
-      select i.key, i.due_at from everdure.instances i
+      select i.key, i.due_at, i.ctid as row from everdure.instances i
       where i.hub_id = p_hub and i.name = f.name and i.due_at <= v_now and i.locked_by is null
         and (f.version is null or i.version = f.version)
       order by i.due_at limit p_limit
@@ -38,8 +38,8 @@ begin
   ), claimed as (
     update everdure.instances i
     set locked_by = p_node, claim = i.claim + 1, claimed_at = v_now, due_at = null
-    from (select distinct due.key from due) d
-    where i.key = d.key
+    from (select distinct due.row from due) d
+    where i.ctid = d.row
     returning i.key
   )
   select coalesce(array_agg(c.key), '{}') into v_claimed from claimed c;
@@ -49,21 +49,28 @@ begin
     where i.locked_by = p_node and i.due_at <= v_now
     order by i.due_at limit 1000 for update skip locked) m;
   if v_mail <> '{}' then
-    update everdure.instances i set due_at = null where i.key = any (v_mail);
+    update everdure.instances i set due_at = null
+    where i.ctid = any (array(
+      select x.ctid from unnest(v_mail) k(key)
+      cross join lateral (select x.ctid from everdure.instances x where x.key = k.key limit 1) x));
   end if;
 
   if v_claimed <> '{}' or v_mail <> '{}' then
     update everdure.instances i
     set due_at = d.due_at
     from (
-      -- Mail that no turn has taken after a minute is offered again: the answer to this claim may be lost.
-      select k.key, case when count(*) filter (where m.visible_at <= v_now) > p_messages then v_now
-                         when k.key = any (v_mail) and count(*) filter (where m.visible_at <= v_now) > 0
-                         then least(min(m.visible_at) filter (where m.visible_at > v_now), v_now + interval '1 minute')
-                         else min(m.visible_at) filter (where m.visible_at > v_now) end as due_at
-      from unnest(v_claimed || v_mail) k(key) join everdure.messages m on m.key = k.key
-      group by k.key) d
-    where i.key = d.key and d.due_at is not null;
+      select x.row, m.due_at
+      from unnest(v_claimed || v_mail) k(key)
+      cross join lateral (
+        -- Mail that no turn has taken after a minute is offered again: the answer to this claim may be lost.
+        select case when count(*) filter (where m.visible_at <= v_now) > p_messages then v_now
+                    when k.key = any (v_mail) and count(*) filter (where m.visible_at <= v_now) > 0
+                    then least(min(m.visible_at) filter (where m.visible_at > v_now), v_now + interval '1 minute')
+                    else min(m.visible_at) filter (where m.visible_at > v_now) end as due_at
+        from everdure.messages m where m.key = k.key) m
+      cross join lateral (select x.ctid as row from everdure.instances x where x.key = k.key limit 1) x
+      where m.due_at is not null) d
+    where i.ctid = d.row;
   end if;
 
   return query
@@ -73,7 +80,7 @@ begin
            m.visible_count > p_messages, null::bigint
     from (select c.key, false as was_held from unnest(v_claimed) c(key)
           union all select c.key, true from unnest(v_mail) c(key)) k
-    join everdure.instances i on i.key = k.key
+    cross join lateral (select * from everdure.instances x where x.key = k.key limit 1) i
     cross join lateral (
       select array_agg(h.turn order by h.turn) as turns, array_agg(h.at order by h.turn) as times,
              array_agg(h.events::text order by h.turn) as events

@@ -12,16 +12,19 @@ begin
   select array_agg(t.key) into v_keys from (
     select i.key
     from json_to_recordset(coalesce(p_steps -> 'messages', '[]')) m(key bigint)
-    join everdure.instances i on i.key = m.key
+    cross join lateral (select x.key from everdure.instances x where x.key = m.key limit 1) i
     union
     select i.key
     from json_to_recordset(coalesce(p_steps -> 'messages', '[]')) m(key bigint, "instanceId" text)
-    join everdure.instances i on i.hub_id = p_hub and i.instance_id = m."instanceId"
+    cross join lateral (
+      select x.key from everdure.instances x where x.hub_id = p_hub and x.instance_id = m."instanceId" limit 1) i
     where m.key is null
     union
     select i.key
     from json_to_recordset(coalesce(p_steps -> 'children', '[]')) c("instanceId" text)
-    join everdure.instances i on i.hub_id = p_hub and i.instance_id = c."instanceId"
+    cross join lateral (
+      select x.key, x.completed_at from everdure.instances x
+      where x.hub_id = p_hub and x.instance_id = c."instanceId" limit 1) i
     where i.completed_at is not null
   ) t;
   return v_keys is null or cardinality(everdure._lock_instances(v_keys, p_wait)) = cardinality(v_keys);

@@ -1,17 +1,23 @@
 -- Removes these instances with all that belongs to them. Without p_force only those that have ended. Returns how
 -- many. Locks: instances (by key), messages, activities, history.
 create or replace function everdure._purge_instances(p_keys bigint[], p_force boolean) returns bigint
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
-  v_keys bigint[];
+  v_key bigint;
+  v_purged bigint := 0;
 begin
-  select coalesce(array_agg(l.key), '{}') into v_keys from (
-    select i.key from everdure.instances i
-    where i.key = any (p_keys) and (p_force or i.completed_at is not null) order by i.key for update) l;
-  delete from everdure.messages m where m.key = any (v_keys);
-  delete from everdure.activities a where a.key = any (v_keys);
-  delete from everdure.history h where h.key = any (v_keys);
-  delete from everdure.instances i where i.key = any (v_keys);
-  return cardinality(v_keys);
+  -- One by one: a statement over many keys is planned as a walk through the tables when these look small.
+  foreach v_key in array array(select k.key from unnest(p_keys) k(key) order by k.key) loop
+    perform 1 from everdure.instances i where i.key = v_key and (p_force or i.completed_at is not null) for update;
+    if found then
+      delete from everdure.messages m where m.key = v_key;
+      delete from everdure.activities a where a.key = v_key;
+      delete from everdure.history h where h.key = v_key;
+      delete from everdure.instances i where i.key = v_key;
+      v_purged := v_purged + 1;
+    end if;
+  end loop;
+  return v_purged;
 end
 $$;

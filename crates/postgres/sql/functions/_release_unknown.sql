@@ -3,7 +3,8 @@
 -- Locks: lanes, instances (by key). SQLSTATE: ED001 when the node was reaped.
 create or replace function everdure._release_unknown(p_node bigint, p_lane int, p_known bigint[], p_older_than interval)
 returns bigint
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_unknown bigint[];
 begin

@@ -3,7 +3,8 @@
 -- Locks: activities (without waiting).
 create or replace function everdure._release_unknown_activities(p_node bigint, p_known bigint[], p_older_than interval)
 returns bigint
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_released bigint;
 begin

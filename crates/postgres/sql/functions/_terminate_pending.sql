@@ -3,7 +3,8 @@
 -- The caller has locked the instance's row. Locks: instances (the parent's; without p_wait it does not wait for it).
 create or replace function everdure._terminate_pending(p_key bigint, p_reason text, p_now timestamptz, p_wait boolean)
 returns text
-language plpgsql as $$
+language plpgsql
+set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_row everdure.instances;
   v_parent bigint;

@@ -4,6 +4,10 @@ mod proxy;
 mod support;
 
 mod conformance;
+mod plans;
+mod refusals;
 mod rules;
+mod schema;
 mod sql_api;
 mod unknown_commit;
+mod views;

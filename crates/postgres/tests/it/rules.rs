@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use everdure_core::{
-    BackendError, Checkpoint, CheckpointOutcome, CreateOutcome, OrchestrationStatus, SendOutcome,
-};
+use everdure_core::{BackendError, Checkpoint, CheckpointOutcome, CreateOutcome, OrchestrationStatus, SendOutcome};
 use everdure_testkit::conformance::fixture::{
     Held, Store, claim, complete, create, creation, event, get, id, land, lock, lock_one, node, node_with_lease, send,
     task, until,

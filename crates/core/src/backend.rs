@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome, CreateInstance,
-    CreateOutcome, Demote, DemoteOutcome, HistoryTurn, InstanceId, InstanceKey, InstanceQuery, InstanceRecord,
-    LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter,
-    PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+    AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
+    CreateInstance, CreateOutcome, Demote, DemoteOutcome, HistoryTurn, InstanceId, InstanceKey, InstanceQuery,
+    InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease,
+    Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.

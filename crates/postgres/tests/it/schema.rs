@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use everdure_core::{Backend, BackendError};
+use everdure_core::BackendError;
 use everdure_postgres::{PostgresBackend, PostgresOptions, PostgresOptionsBuilder, SCHEMA_VERSION};
 use everdure_testkit::conformance::fixture::{Store, claim, complete, create, creation, node};
 use tokio_postgres::Client;

@@ -67,3 +67,14 @@ pub use worker::{Worker, WorkerError};
 
 /// What orchestrations and activities return.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The examples of the guides are compiled with the documentation tests.
+#[cfg(doctest)]
+mod guides {
+    #[doc = include_str!("../../../docs/orchestrations.md")]
+    struct Orchestrations;
+    #[doc = include_str!("../../../docs/postgresql.md")]
+    struct PostgreSql;
+    #[doc = include_str!("../../../docs/testing.md")]
+    struct Testing;
+}

@@ -78,8 +78,3 @@ fn replay(live: &mut dyn LiveOrchestration, turn: &HistoryTurn) -> Result<(), Fa
         ))
     })
 }
-
-// The examples of the page for users are tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/testing.md")]
-struct TestingPage;

@@ -9,5 +9,6 @@ mod refusals;
 mod rules;
 mod schema;
 mod sql_api;
+mod tls;
 mod unknown_commit;
 mod views;

@@ -34,7 +34,7 @@ pub struct PostgresBackend {
     pub(crate) clock: Arc<Clock>,
     pub(crate) hints: Arc<Hints>,
     pool: Pool,
-    deadline: Duration,
+    pub(crate) deadline: Duration,
     listener: Option<JoinHandle<()>>,
 }
 

@@ -5,8 +5,10 @@ use everdure_core::{
     PurgeOutcome,
 };
 
+use tokio::time::Instant;
+
 use crate::backend::PostgresBackend;
-use crate::fault::fault;
+use crate::fault::{Pause, fault};
 use crate::rows;
 
 /// Pages of more would only make the caller wait.
@@ -64,6 +66,17 @@ impl PostgresBackend {
         &self,
         id: InstanceId,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        let deadline = Instant::now() + self.deadline;
+        let mut pause = Pause::default();
+        loop {
+            match self.try_read_history(&id).await {
+                Err(error) if error.is_transient() && Instant::now() < deadline => pause.wait().await,
+                read => return read,
+            }
+        }
+    }
+
+    async fn try_read_history(&self, id: &InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         let doing = "reading a history";
         // Record and turns of one moment: they are written together, so a snapshot sees them together.
         let mut client = self.client().await?;

@@ -4,12 +4,15 @@ create or replace function everdure._register_node(p_hub int, p_lease interval, 
 returns table (node_id bigint, live_nodes int, at timestamptz)
 language plpgsql as $$
 #variable_conflict use_column
+declare
+  v_node bigint;
 begin
   at := clock_timestamp();
   insert into everdure.nodes (hub_id, address, lease, started_at, expires_at)
   values (p_hub, p_address, p_lease, at, at + p_lease)
-  returning nodes.node_id into node_id;
-  insert into everdure.lanes (node_id, lane) select _register_node.node_id, l from generate_series(0, p_lanes - 1) l;
+  returning nodes.node_id into v_node;
+  insert into everdure.lanes (node_id, lane) select v_node, l from generate_series(0, p_lanes - 1) l;
+  node_id := v_node;
   live_nodes := (select count(*) from everdure.nodes n where n.hub_id = p_hub);
   return next;
 end

@@ -8,6 +8,7 @@ mod plans;
 mod refusals;
 mod rules;
 mod schema;
+mod scripted;
 mod sql_api;
 mod tls;
 mod unknown_commit;

@@ -132,7 +132,17 @@ async fn bug_31_claims_go_on_after_faults() {
     client.start(&FAN, 5).id(id("fan")).await.expect("started");
     let record = client.wait_for_end(&id("fan"), PATIENCE).await.expect("ended");
     assert_eq!(record.status, OrchestrationStatus::Completed);
-    assert_eq!(faulty.failing_claims.load(Ordering::SeqCst), 0, "the faults have happened");
+    // One kind of claim may have met all the faults so far; the dispatcher of the other one goes on claiming.
+    tokio::time::timeout(PATIENCE, async {
+        while faulty.failing_claims.load(Ordering::SeqCst) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the faults have happened");
+    client.start(&FAN, 5).id(id("after")).await.expect("started");
+    let record = client.wait_for_end(&id("after"), PATIENCE).await.expect("ended");
+    assert_eq!(record.status, OrchestrationStatus::Completed);
 }
 
 /// Without LISTEN (a pooler in transaction mode), and when the listening session is ended: polling finds everything.

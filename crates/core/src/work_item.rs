@@ -68,8 +68,8 @@ pub struct LockedOrchestration {
     pub activities: Vec<DispatchId>,
 }
 
-/// Gives up residency in one atomic step: rows for activities that still run or wait here, messages for results
-/// that wait for a turn, release.
+/// Gives up residency in one atomic step: rows for activities that still run or wait, messages for results that wait
+/// for a turn, release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demote {
     /// The row.
@@ -86,6 +86,8 @@ pub struct Demote {
     pub execution: i32,
     /// Activities that others shall run.
     pub activities: Vec<NewActivity>,
+    /// Activities that go on running on this node: their rows are born held by it, handed out once.
+    pub running: Vec<NewActivity>,
     /// Results that no turn has seen.
     pub completions: Vec<MessageBody>,
     /// Do not offer it again before this time has passed: the back-off of a failing turn.
@@ -93,10 +95,13 @@ pub struct Demote {
 }
 
 /// What became of a demotion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DemoteOutcome {
     /// Released.
-    Released,
+    Released {
+        /// The rows of [`Demote::running`].
+        running: Vec<(DispatchId, ActivityId)>,
+    },
     /// The row moved on without us.
     Lost,
 }

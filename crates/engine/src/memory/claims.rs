@@ -104,6 +104,16 @@ pub(super) fn demote(store: &mut Store, request: Demote, now: Timestamp) -> Demo
     for activity in request.activities {
         store.add_activity(request.key, activity, now);
     }
+    let mut running = Vec::new();
+    for activity in request.running {
+        let dispatch = activity.dispatch;
+        if let Some(id) = store.add_activity(request.key, activity, now)
+            && let Some(row) = store.activities.get_mut(&id)
+        {
+            (row.locked_by, row.attempt) = (Some(request.node), 1);
+            running.push((dispatch, id));
+        }
+    }
     for body in request.completions {
         store.post(request.key, Some(request.execution), body, now, now);
     }
@@ -115,7 +125,7 @@ pub(super) fn demote(store: &mut Store, request: Demote, now: Timestamp) -> Demo
             row.due_at = Some(due.max(now + delay));
         }
     }
-    DemoteOutcome::Released
+    DemoteOutcome::Released { running }
 }
 
 pub(super) fn lock_activities(store: &mut Store, request: &LockActivities, now: Timestamp) -> LockedActivities {

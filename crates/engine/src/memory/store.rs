@@ -225,8 +225,8 @@ impl Store {
         }
     }
 
-    pub fn add_activity(&mut self, key: InstanceKey, activity: NewActivity, now: Timestamp) {
-        let Some(row) = self.rows.get(&key) else { return };
+    pub fn add_activity(&mut self, key: InstanceKey, activity: NewActivity, now: Timestamp) -> Option<ActivityId> {
+        let row = self.rows.get(&key)?;
         let NewActivity { dispatch, name, version, input, tags } = activity;
         let task = ActivityTask {
             key,
@@ -241,6 +241,7 @@ impl Store {
         };
         let id = ActivityId(self.next_number());
         self.activities.insert(id, ActivityRow { task, visible_at: now, locked_by: None, attempt: 0 });
+        Some(id)
     }
 
     pub fn drop_activities(&mut self, key: InstanceKey, gone: impl Fn(DispatchId) -> bool) {

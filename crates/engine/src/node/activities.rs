@@ -70,7 +70,7 @@ pub(super) fn run_row(node: &Arc<Incarnation>, item: LockedActivity) {
     tokio::spawn(async move {
         let ended = node.ended.clone();
         ended.run_until_cancelled(run_and_deliver(&node, item)).await;
-        node.rows().remove(&id);
+        node.forget_row(id);
     });
 }
 
@@ -89,6 +89,11 @@ async fn run_and_deliver(node: &Arc<Incarnation>, item: LockedActivity) {
     }
     let completion =
         CompleteActivity { id: item.id, attempt: item.attempt, node: node.node, key, instance_id, execution, body };
+    deliver(node, completion).await;
+}
+
+/// Delivers the result of an activity that has a row, until the store has answered.
+pub(super) async fn deliver(node: &Arc<Incarnation>, completion: CompleteActivity) {
     loop {
         match node.backend.complete_activity(completion.clone()).await {
             Ok(CompleteOutcome::Delivered { sent, held_by }) => {

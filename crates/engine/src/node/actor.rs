@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everdure_core::{
-    Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DispatchId,
-    EventData, ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody, MessageNumber,
-    NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
+    Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DemoteOutcome,
+    DispatchId, EventData, ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody,
+    MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::activities;
 use super::incarnation::Incarnation;
+use super::{activities, handover};
 use crate::{LiveOrchestration, NewTurn};
+
+/// How long an actor must have waited before it makes place for others.
+const YIELD_AFTER: Duration = Duration::from_secs(1);
 
 /// What an actor is told.
 pub(super) enum Mail {
@@ -23,6 +27,8 @@ pub(super) enum Mail {
     Look,
     Completed(DispatchId, Result<Option<String>, FailureDetails>),
     GiveUp,
+    /// Others need the place: an actor that only waits goes.
+    Yield,
 }
 
 struct Running {
@@ -46,6 +52,8 @@ pub(super) struct Actor {
     live: Option<Box<dyn LiveOrchestration>>,
     running: BTreeMap<DispatchId, Running>,
     seen: BTreeSet<MessageNumber>,
+    /// Since when it has had nothing to do.
+    idle_since: Instant,
 }
 
 /// Whether the actor goes on.
@@ -75,6 +83,7 @@ impl Actor {
             live: None,
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
+            idle_since: Instant::now(),
         }
     }
 
@@ -102,9 +111,12 @@ impl Actor {
                 self.turn(turn).await
             }
             None if self.running.is_empty() => self.give_up(None).await,
-            None => match self.received.recv().await {
-                Some(mail) => self.take(mail).await,
-                None => Next::End,
+            None => match tokio::time::timeout_at(self.idle_since + self.node.options.idle_after, self.received.recv())
+                .await
+            {
+                Ok(Some(mail)) => self.take(mail).await,
+                Ok(None) => Next::End,
+                Err(_) => self.step_aside().await,
             },
         }
     }
@@ -128,6 +140,10 @@ impl Actor {
             }
             Mail::Look => self.look(),
             Mail::GiveUp => return self.give_up(None).await,
+            Mail::Yield if self.inbox.is_empty() && self.idle_since.elapsed() >= YIELD_AFTER => {
+                return self.step_aside().await;
+            }
+            Mail::Yield => {}
         }
         Next::Turn
     }
@@ -295,6 +311,7 @@ impl Actor {
         landed: Landed,
     ) -> Next {
         self.in_turn.clear();
+        self.idle_since = Instant::now();
         let mut newborn = BTreeSet::new();
         for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
             if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
@@ -414,12 +431,20 @@ impl Actor {
         let request = self.demotion(retry_after);
         // From here on others may run what waits for a place here.
         self.running.values().for_each(|running| running.cancel.cancel());
-        while let Err(error) = self.node.backend.demote(request.clone()).await {
-            if matches!(error, BackendError::NodeGone) {
-                break;
-            }
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not give an instance back; trying again");
-            tokio::time::sleep(self.node.options.retry_after).await;
+        handover::demote(&self.node, request).await;
+        Next::End
+    }
+
+    /// Ends the residency of an instance that waits for activities here, and for nothing else: they go on running, as
+    /// rows that this node holds, and their results go the way of rows.
+    async fn step_aside(&mut self) -> Next {
+        let mut request = self.demotion(None);
+        request.running = std::mem::take(&mut request.activities);
+        if let Some(DemoteOutcome::Released { running }) = handover::demote(&self.node, request).await {
+            let (_, nothing) = mpsc::unbounded_channel();
+            let received = std::mem::replace(&mut self.received, nothing);
+            self.running.retain(|dispatch, _| running.iter().all(|(kept, _)| kept != dispatch));
+            handover::hand_over(&self.node, &self.state, received, running);
         }
         Next::End
     }
@@ -442,6 +467,7 @@ impl Actor {
             turn: self.state.turn,
             execution: self.state.execution,
             activities: self.running.values().map(|running| running.activity.clone()).collect(),
+            running: Vec::new(),
             completions: self.in_turn.iter().cloned().chain(completions).collect(),
             retry_after,
         }

@@ -81,6 +81,9 @@ async fn claim_orchestrations(node: &Arc<Incarnation>) -> Result<Found, BackendE
     let mut found = Found { count: locked.items.len(), next_due: locked.next_due };
     if room == 0 {
         // What is due cannot be taken yet: not to be asked for again at once.
+        if found.next_due.is_some_and(|due| due.is_zero()) {
+            node.make_place();
+        }
         found.next_due = found.next_due.map(|due| due.max(FULL));
     }
     for item in locked.items {

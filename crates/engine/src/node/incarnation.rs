@@ -1,6 +1,7 @@
 //! One life of a node under one id: its signs of life, its actors, and its end.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,9 @@ use crate::Registry;
 /// How often forgotten rows are looked for.
 const TIDY: Duration = Duration::from_secs(60);
 
+/// How many actors are asked at once to make place.
+const ASKED_AT_ONCE: usize = 100;
+
 /// Why an incarnation ended by itself.
 pub(super) enum Ending {
     LeaseLost,
@@ -31,6 +35,8 @@ pub(super) enum Ending {
 struct Residents {
     actors: BTreeMap<InstanceKey, mpsc::UnboundedSender<Mail>>,
     early_mail: BTreeMap<InstanceKey, Vec<Message>>,
+    /// Up to which of them all have been asked to make place.
+    asked: Option<InstanceKey>,
 }
 
 pub(super) struct Incarnation {
@@ -55,7 +61,7 @@ pub(super) struct Incarnation {
     rows: Mutex<BTreeSet<ActivityId>>,
     /// There is mail in the store for an instance that is held here.
     pub mail_came: Notify,
-    /// An actor ended.
+    /// An actor, or an activity that has a row, ended.
     left: Notify,
 }
 
@@ -192,6 +198,24 @@ impl Incarnation {
         self.admit(RuntimeState::new(key, 0, 0, started), 0, |_| {});
     }
 
+    /// An activity that has a row has ended here.
+    pub fn forget_row(&self, id: ActivityId) {
+        self.rows().remove(&id);
+        self.left.notify_waiters();
+    }
+
+    /// Asks some of the actors to go if they only wait; others the next time.
+    pub fn make_place(&self) {
+        let mut residents = self.residents();
+        let after = residents.asked.map_or(Bound::Unbounded, Bound::Excluded);
+        let some = residents.actors.range((after, Bound::Unbounded)).take(ASKED_AT_ONCE);
+        residents.asked = some.fold(None, |_, (key, actor)| {
+            // Who ends just now makes place as well.
+            let _ = actor.send(Mail::Yield);
+            Some(*key)
+        });
+    }
+
     /// Forgets an actor, unless another has taken its place.
     pub fn leave(&self, key: InstanceKey, mail: &mpsc::UnboundedSender<Mail>) {
         let mut residents = self.residents();
@@ -278,7 +302,7 @@ impl Incarnation {
             let left = self.left.notified();
             tokio::pin!(left);
             left.as_mut().enable();
-            if self.residents().actors.is_empty() {
+            if self.residents().actors.is_empty() && self.rows().is_empty() {
                 return;
             }
             left.await;

@@ -7,6 +7,7 @@
 mod activities;
 mod actor;
 mod claims;
+mod handover;
 mod incarnation;
 mod options;
 mod watch;

@@ -21,6 +21,9 @@ pub struct NodeOptions {
     pub events_per_turn: u32,
     /// How long a turn that could not be run waits before it is offered again.
     pub retry_after: Duration,
+    /// How long an instance stays in memory that only waits for activities that run here. Then they get rows, go on
+    /// running, and the instance can be claimed by any node when something happens.
+    pub idle_after: Duration,
     /// How long one turn may run before its instance is given up: an orchestration that blocks.
     pub turn_deadline: Duration,
     /// How long one activity may run before it fails with `ActivityDeadlineExceeded`, which a retry policy may try
@@ -41,6 +44,7 @@ impl Default for NodeOptions {
             poll: Duration::from_secs(1),
             events_per_turn: 1000,
             retry_after: Duration::from_secs(1),
+            idle_after: Duration::from_secs(10),
             turn_deadline: Duration::from_secs(60),
             activity_deadline: None,
             keep_live: true,

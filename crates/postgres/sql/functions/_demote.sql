@@ -1,6 +1,7 @@
 -- Gives up the residency of instances: rows for activities that still run or wait in memory, messages for results
--- that no turn has seen, release. p_items: {key, claim, turn, execution, activities, completions: [{dispatch, body}],
--- retryAfter (seconds)}. Outcomes: R released, L lost, B busy, one letter each.
+-- that no turn has seen, release. p_items: {claim, turn, activities (for others), running (that go on here),
+-- completions: [{dispatch, body}], retryAfter (seconds)}. Outcomes: [letter, [[dispatch, id] of what goes on]], with
+-- R released, L lost, B busy.
 -- Locks: instances (by key; without p_wait it waits for none), messages, activities.
 create or replace function everdure._demote(p_node bigint, p_keys bigint[], p_items text[], p_wait boolean) returns void
 language plpgsql
@@ -9,7 +10,8 @@ set jit = off as $$
 declare
   v_locked bigint[] := everdure._lock_instances(p_keys, p_wait);
   v_now timestamptz := clock_timestamp();
-  v_outcomes text := '';
+  v_outcomes json[] := '{}';
+  v_running json;
   v_row everdure.instances;
   v_item json;
 begin
@@ -17,15 +19,25 @@ begin
     v_item := p_items[n]::json;
     select * into v_row from everdure.instances i where i.key = p_keys[n];
     if not found then
-      v_outcomes := v_outcomes || 'L';
+      v_outcomes := v_outcomes || json_build_array('L', null);
     elsif not p_keys[n] = any (v_locked) then
-      v_outcomes := v_outcomes || 'B';
+      v_outcomes := v_outcomes || json_build_array('B', null);
     elsif v_row.turn <> (v_item ->> 'turn')::bigint or v_row.claim <> (v_item ->> 'claim')::int
           or v_row.locked_by is distinct from p_node then
-      v_outcomes := v_outcomes || 'L';
+      v_outcomes := v_outcomes || json_build_array('L', null);
     else
       if v_item -> 'activities' is not null then
         perform everdure._add_activities(v_row.key, v_now, v_item -> 'activities');
+      end if;
+      v_running := null;
+      if v_item -> 'running' is not null then
+        perform everdure._add_activities(v_row.key, v_now, v_item -> 'running', p_node);
+        select json_agg(json_build_array(a.dispatch, a.id)) into v_running
+        from json_to_recordset(v_item -> 'running') r(dispatch text)
+        cross join lateral (
+          select a.dispatch, a.id from everdure.activities a
+          where a.key = v_row.key and a.execution = v_row.execution and a.dispatch = r.dispatch
+            and a.locked_by = p_node) a;
       end if;
       if v_item -> 'completions' is not null then
         insert into everdure.messages (key, number, sent_at, visible_at, execution, dispatch, body)
@@ -41,9 +53,9 @@ begin
             from (select case when i.turn = i.execution_turn then v_now
                               else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end) d(due_at))
       where i.key = v_row.key;
-      v_outcomes := v_outcomes || 'R';
+      v_outcomes := v_outcomes || json_build_array('R', v_running);
     end if;
   end loop;
-  perform everdure._add_outcomes('demote', to_json(v_outcomes));
+  perform everdure._add_outcomes('demote', array_to_json(v_outcomes));
 end
 $$;

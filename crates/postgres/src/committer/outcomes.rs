@@ -1,8 +1,8 @@
 //! What a flush did, as the database tells it: once in the reply, once in the lane's row for when the reply is lost.
 
 use everdure_core::{
-    BackendResult, CheckpointOutcome, ChildOutcome, CompleteOutcome, CreateOutcome, DemoteOutcome, FailureDetails,
-    InstanceKey, Landed, Message, MessageBody, MessageNumber, NodeId, SendOutcome, Sent,
+    ActivityId, BackendResult, CheckpointOutcome, ChildOutcome, CompleteOutcome, CreateOutcome, DemoteOutcome,
+    DispatchId, FailureDetails, InstanceKey, Landed, Message, MessageBody, MessageNumber, NodeId, SendOutcome, Sent,
 };
 use serde::Deserialize;
 
@@ -19,6 +19,9 @@ pub(super) enum Outcome {
     Rejected(FailureDetails),
 }
 
+/// Letter, the rows of what goes on running.
+type RawDemote = (char, Option<Vec<(DispatchId, i64)>>);
+
 /// Letter, key, number, time, holder.
 type RawSend = (char, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
 
@@ -33,7 +36,7 @@ struct Raw {
     #[serde(default)]
     complete: Vec<(char, Option<i64>, i64, Option<i64>)>,
     #[serde(default)]
-    demote: String,
+    demote: Vec<RawDemote>,
 }
 
 #[derive(Default, Deserialize)]
@@ -72,7 +75,7 @@ pub(super) fn read(text: &str, items: &[Item]) -> BackendResult<Vec<Option<Outco
     let mut send = raw.send.into_iter();
     let mut checkpoint = raw.checkpoint.codes.chars().zip(steps);
     let mut complete = raw.complete.into_iter();
-    let mut demote = raw.demote.chars();
+    let mut demote = raw.demote.into_iter();
     items
         .iter()
         .map(|item| match &item.operation {
@@ -160,10 +163,12 @@ fn completed(
     })))
 }
 
-fn demoted(code: char) -> Parsed {
+fn demoted((code, running): RawDemote) -> Parsed {
     Ok(Some(Outcome::Demote(match code {
         BUSY => return Ok(None),
-        'R' => DemoteOutcome::Released,
+        'R' => DemoteOutcome::Released {
+            running: running.unwrap_or_default().into_iter().map(|(dispatch, id)| (dispatch, ActivityId(id))).collect(),
+        },
         'L' => DemoteOutcome::Lost,
         _ => return unknown(code),
     })))

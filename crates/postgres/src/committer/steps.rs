@@ -94,6 +94,8 @@ struct Demotion<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     activities: Vec<Activity<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    running: Vec<Activity<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     completions: Vec<Completion<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<f64>,
@@ -184,6 +186,7 @@ pub(super) fn of_demotion(request: &Demote) -> BackendResult<String> {
         claim: request.claim,
         turn: request.turn,
         activities: request.activities.iter().map(activity).collect(),
+        running: request.running.iter().map(activity).collect(),
         completions: request.completions.iter().map(|body| Completion { dispatch: body.dispatch(), body }).collect(),
         retry_after: request.retry_after.map(|delay| delay.as_secs_f64()),
     })

@@ -152,6 +152,7 @@ impl Boundary {
                     turn: 0,
                     execution: 0,
                     activities: vec![],
+                    running: vec![],
                     completions: vec![],
                     retry_after: None,
                 }))

@@ -80,12 +80,13 @@ async fn each_operation_happens_once(store: &Store, proxy: &Proxy, cut: Cut) {
         turn: held.state.turn,
         execution: 0,
         activities: vec![],
+        running: vec![],
         completions: vec![],
         retry_after: None,
     };
     proxy.arm(cut);
     let demoted = store.demote(demotion).await.expect("an answer");
-    assert!(demoted == DemoteOutcome::Released && proxy.has_cut(), "{cut:?}: {demoted:?}");
+    assert!(demoted == DemoteOutcome::Released { running: vec![] } && proxy.has_cut(), "{cut:?}: {demoted:?}");
 
     let mut held = claim(store, node, "o").await;
     assert_eq!(held.state.open_dispatch(dispatch(1, 0)).map(|open| open.task_id), Some(0));

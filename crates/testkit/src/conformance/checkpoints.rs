@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use everdure_core::{
-    Action, ActionKind, Checkpoint, CheckpointOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, InboxItem,
-    LockOrchestrations, MessageBody, NameFilter, OrchestrationStatus, PurgeFilter,
+    Action, ActionKind, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome, CreateInstance,
+    CreateOutcome, Demote, DemoteOutcome, InboxItem, LockActivities, LockOrchestrations, MessageBody, NameFilter,
+    OrchestrationStatus, PurgeFilter,
 };
 
 use super::fixture::{
     Held, Store, claim, complete, continue_as_new, create, creation, dispatch, event, event_inputs, get, id, land,
-    lock, lock_one, node, request, send, task, timer, until,
+    lock, lock_one, names, node, request, send, task, timer, until,
 };
 
 pub async fn a_claimed_instance_comes_with_what_was_stored(store: Store) {
@@ -85,7 +86,7 @@ async fn reclaimed(store: &Store, name: &str) -> (Held, Held) {
 
 async fn release(store: &Store, held: &Held, retry_after: Option<Duration>) {
     let outcome = store.demote(demotion(held, retry_after)).await.expect("demoting");
-    assert_eq!(outcome, DemoteOutcome::Released);
+    assert_eq!(outcome, DemoteOutcome::Released { running: vec![] });
 }
 
 fn demotion(held: &Held, retry_after: Option<Duration>) -> Demote {
@@ -97,6 +98,7 @@ fn demotion(held: &Held, retry_after: Option<Duration>) -> Demote {
         turn: held.state.turn,
         execution: held.state.execution,
         activities: vec![],
+        running: vec![],
         completions: vec![],
         retry_after,
     }
@@ -257,12 +259,49 @@ pub async fn a_demoted_instance_is_due_again_with_its_results(store: Store) {
     held.state.fold(1, checkpoint.time, &checkpoint.events).expect("what was written fits");
     let result = MessageBody::TaskCompleted { dispatch: dispatch(1, 0), result: Some("5".into()) };
     let request = Demote { activities: vec![rows[1].clone()], completions: vec![result], ..demotion(&held, None) };
-    assert_eq!(store.demote(request.clone()).await.expect("demoting"), DemoteOutcome::Released);
+    let demoted = store.demote(request.clone()).await.expect("demoting");
+    assert_eq!(demoted, DemoteOutcome::Released { running: vec![] });
     assert_eq!(store.demote(request).await.expect("demoting"), DemoteOutcome::Lost);
     let item = lock_one(&store, node, "o").await;
     assert_eq!(item.activities, [dispatch(1, 1)]);
     assert_eq!(item.messages.len(), 1);
     assert_eq!(item.messages[0].body.dispatch(), Some(dispatch(1, 0)));
+}
+
+pub async fn activities_go_on_running_when_their_instance_is_demoted(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let (node, other) = (node(&store).await, node(&store).await);
+    let mut held = claim(&store, node, "o").await;
+    let mut checkpoint = held.turn(&store, vec![task(0, "runs here"), task(1, "runs here")]);
+    let running = std::mem::take(&mut checkpoint.activities);
+    checkpoint.hold = true;
+    land(&store, checkpoint.clone()).await;
+    held.state.fold(1, checkpoint.time, &checkpoint.events).expect("what was written fits");
+    let demoted = store.demote(Demote { running, ..demotion(&held, None) }).await.expect("demoting");
+    let DemoteOutcome::Released { running } = demoted else { panic!("it was held: {demoted:?}") };
+    let steps: Vec<_> = running.iter().map(|(dispatch, _)| *dispatch).collect();
+    assert_eq!(steps, [dispatch(1, 0), dispatch(1, 1)]);
+    let free = LockActivities { node: other, names: names(&["runs here"]), limit: 10 };
+    assert_eq!(store.lock_activities(free.clone()).await.expect("locking").items, [], "they run already");
+    let body = MessageBody::TaskCompleted { dispatch: steps[0], result: Some("5".into()) };
+    let completion = CompleteActivity {
+        id: running[0].1,
+        attempt: 1,
+        node,
+        key: held.state.key,
+        instance_id: held.state.started.instance_id.clone(),
+        execution: held.state.execution,
+        body: body.clone(),
+    };
+    let done = store.complete_activity(completion).await.expect("an answer");
+    assert!(matches!(done, CompleteOutcome::Delivered { held_by: None, .. }), "{done:?}");
+    let item = lock_one(&store, other, "o").await;
+    assert_eq!(item.activities, [steps[1]]);
+    assert_eq!(item.messages.iter().map(|message| &message.body).collect::<Vec<_>>(), [&body]);
+    store.remove_node(node).await.expect("removing");
+    let again = store.lock_activities(free).await.expect("locking").items;
+    let again: Vec<_> = again.iter().map(|item| (item.id, item.attempt)).collect();
+    assert_eq!(again, [(running[1].1, 2)], "who runs it now does so for the second time");
 }
 
 pub async fn a_backing_off_instance_is_not_offered_at_once(store: Store) {

@@ -67,6 +67,7 @@ cases! {
         bug_08_continue_as_new_keeps_external_events_and_drops_old_timers,
         carried_events_come_before_those_that_wait,
         a_demoted_instance_is_due_again_with_its_results,
+        activities_go_on_running_when_their_instance_is_demoted,
         a_backing_off_instance_is_not_offered_at_once;
     messages:
         an_event_wakes_a_waiting_instance,

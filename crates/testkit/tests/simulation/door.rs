@@ -261,7 +261,7 @@ impl Backend for Door {
                 let demote = sabotage::demote(&world, request.clone());
                 let outcome = world.store.demote(demote).await?;
                 world.note("demote", request.key.0, || format!("by {}: {outcome:?}", request.node));
-                if outcome == DemoteOutcome::Released {
+                if let DemoteOutcome::Released { .. } = outcome {
                     world.ledger().demoted(&request);
                 }
                 Ok(outcome)

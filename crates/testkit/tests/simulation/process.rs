@@ -56,6 +56,7 @@ fn options(world: &World, whole: bool) -> NodeOptions {
         events_per_turn: [2, 5, 1000][rng.usize(..3)],
         keep_live: rng.u8(..4) > 0,
         retry_after: Duration::from_millis(rng.u64(50..=1000)),
+        idle_after: Duration::from_millis([0, 300, 5000, 3_600_000][rng.usize(..4)]),
         ..NodeOptions::default()
     }
 }

@@ -1,0 +1,133 @@
+//! Rule 7: who only waits for a long activity does not keep its place in memory, and the activity runs once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use everdure::{
+    Activity, ActivityContext, Client, Functions, InMemoryBackend, InstanceId, NodeOptions, Orchestration,
+    OrchestrationContext, Worker,
+};
+use everdure_core::Backend;
+use tokio::sync::Notify;
+
+const LONG: Activity<u32, u32> = Activity::new("long");
+const WAITS: Orchestration<u32, u32> = Orchestration::new("waits");
+const QUICK: Orchestration<u32, u32> = Orchestration::new("quick");
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+async fn waits(ctx: OrchestrationContext, number: u32) -> everdure::Result<u32> {
+    Ok(ctx.call_activity(&LONG, number).await?)
+}
+
+async fn quick(_: OrchestrationContext, number: u32) -> everdure::Result<u32> {
+    Ok(number)
+}
+
+/// A hub whose activity runs until it is told to end.
+struct Hub {
+    backend: Arc<dyn Backend>,
+    client: Client,
+    runs: Arc<AtomicU32>,
+    end: Arc<Notify>,
+}
+
+impl Hub {
+    fn new() -> Self {
+        let backend: Arc<dyn Backend> = Arc::new(InMemoryBackend::default());
+        let client = Client::new(Arc::clone(&backend));
+        Self { backend, client, runs: Arc::default(), end: Arc::default() }
+    }
+
+    async fn worker(&self, options: NodeOptions) -> Worker {
+        let (runs, end) = (Arc::clone(&self.runs), Arc::clone(&self.end));
+        let functions = Functions::new().orchestration(WAITS, waits).orchestration(QUICK, quick).activity(
+            LONG,
+            move |_: ActivityContext, number: u32| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                let end = Arc::clone(&end);
+                async move {
+                    end.notified().await;
+                    Ok::<_, everdure::Failure>(number + 1)
+                }
+            },
+        );
+        Worker::start(Arc::clone(&self.backend), functions, options).await.expect("a worker")
+    }
+
+    async fn start(&self, name: &str) -> InstanceId {
+        let id = InstanceId::new(name).expect("a valid id");
+        self.client.start(&WAITS, 1).id(id.clone()).await.expect("started");
+        self.client.wait_for_start(&id, PATIENCE).await.expect("running");
+        id
+    }
+
+    async fn end_of(&self, id: &InstanceId) -> u32 {
+        self.end.notify_one();
+        self.client.wait_for_completion(id, PATIENCE).await.expect("completed")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_instance_leaves_and_its_activity_goes_on() {
+    let hub = Hub::new();
+    let _worker = hub.worker(NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() }).await;
+    let id = hub.start("idle").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    // Only a released instance can be claimed, and the other node has nothing else to do than to claim it.
+    let other = hub.worker(NodeOptions::default()).await;
+    other.client().suspend(&id, None).await.expect("suspended");
+    other.client().resume(&id, None).await.expect("resumed");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(hub.end_of(&id).await, 2);
+    assert_eq!(hub.runs.load(Ordering::SeqCst), 1, "the activity ran once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_node_makes_place_for_what_is_due() {
+    let hub = Hub::new();
+    let options = NodeOptions { max_orchestrations: 2, idle_after: PATIENCE * 2, ..NodeOptions::default() };
+    let _worker = hub.worker(options).await;
+    let waiting = [hub.start("first").await, hub.start("second").await];
+    let quick = hub.client.start(&QUICK, 7).await.expect("started");
+    let result: u32 = hub.client.wait_for_completion(&quick, PATIENCE).await.expect("there is a place for it");
+    assert_eq!(result, 7);
+    for id in &waiting {
+        hub.end.notify_one();
+        assert_eq!(hub.client.wait_for_completion::<u32>(id, PATIENCE).await.expect("completed"), 2);
+    }
+    assert_eq!(hub.runs.load(Ordering::SeqCst), 2, "each activity ran once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_lets_an_activity_with_a_row_finish() {
+    let hub = Hub::new();
+    let worker = hub.worker(NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() }).await;
+    let id = hub.start("drained").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let end = Arc::clone(&hub.end);
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        end.notify_one();
+    });
+    worker.drain(Duration::from_secs(600)).await.expect("left in good order");
+    let _heir = hub.worker(NodeOptions::default()).await;
+    let result: u32 = hub.client.wait_for_completion(&id, PATIENCE).await.expect("completed");
+    assert_eq!((result, hub.runs.load(Ordering::SeqCst)), (2, 1), "it was not cut off and run again");
+}
+
+/// Without a node that knows the row, it goes to somebody else, under the same key.
+#[tokio::test(start_paused = true)]
+async fn an_activity_that_outlived_residency_survives_a_crash() {
+    let hub = Hub::new();
+    let doomed = hub.worker(NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() }).await;
+    let id = hub.start("crashed").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    doomed.kill();
+    let _heir = hub.worker(NodeOptions::default()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    // The first run, of a node that is dead only in name, ends as well: nobody hears of it.
+    hub.end.notify_one();
+    assert_eq!(hub.end_of(&id).await, 2);
+    assert_eq!(hub.runs.load(Ordering::SeqCst), 2);
+}

@@ -96,8 +96,9 @@ impl PostgresBackend {
         transaction.commit().await.map_err(failed)?;
         let turns = rows
             .iter()
-            .map(|row| rows::history_turn(rows::get(row, "turn")?, rows::get(row, "at")?, rows::get(row, "events")?))
-            .collect::<BackendResult<_>>()?;
+            .map(|row| rows::history_turn(rows::get(row, "turn")?, rows::get(row, "at")?, rows::get(row, "events")?));
+        let mut turns = turns.collect::<BackendResult<Vec<_>>>()?;
+        rows::derive_end(&record, &mut turns);
         Ok(Some((record, turns)))
     }
 

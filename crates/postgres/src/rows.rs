@@ -1,8 +1,8 @@
 //! From rows to the vocabulary. What cannot be understood is an error that names the row; nothing is guessed.
 
 use everdure_core::{
-    BackendError, BackendResult, BoxError, ExecutionId, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey,
-    InstanceRecord, LockedOrchestration, Message, MessageNumber, OrchestrationStatus, Tags, Timestamp,
+    BackendError, BackendResult, BoxError, EventData, ExecutionId, ExecutionStarted, HistoryTurn, InstanceId,
+    InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber, OrchestrationStatus, Tags, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -61,6 +61,20 @@ pub(crate) fn record(row: &Row) -> BackendResult<InstanceRecord> {
         custom_status: get(row, "custom_status")?,
         failure: get::<Option<&str>>(row, "failure")?.map(|text| json("failure", text)).transpose()?,
     })
+}
+
+/// What an execution ended with is stored once, in the instance's row.
+pub(crate) fn derive_end(record: &InstanceRecord, turns: &mut [HistoryTurn]) {
+    let last = turns.last_mut().and_then(|turn| {
+        turn.events.iter_mut().rev().find_map(|event| match &mut event.data {
+            EventData::ExecutionCompleted { result, failure, .. } => Some((result, failure)),
+            _ => None,
+        })
+    });
+    if let Some((result @ None, failure @ None)) = last {
+        result.clone_from(&record.output);
+        failure.clone_from(&record.failure);
+    }
 }
 
 pub(crate) fn history_turn(turn: i64, time: Timestamp, events: &str) -> BackendResult<HistoryTurn> {

@@ -188,3 +188,35 @@ async fn terminating_ends_what_waits() {
     let record = hub.client.wait_for_end(&id, PATIENCE).await.expect("ended");
     assert_eq!((record.status, record.output.as_deref()), (OrchestrationStatus::Terminated, Some("enough")));
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_most_so_many_activities_run_at_once() {
+    const WIDE: Orchestration<u32, u32> = Orchestration::new("wide");
+    const BUSY: Activity<u32, u32> = Activity::new("busy");
+    let (running, most) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let (counted, highest) = (Arc::clone(&running), Arc::clone(&most));
+    let functions = Functions::new()
+        .activity(BUSY, move |_: ActivityContext, number: u32| {
+            highest.fetch_max(counted.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            let counted = Arc::clone(&counted);
+            async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                counted.fetch_sub(1, Ordering::SeqCst);
+                Ok::<_, everdure::Failure>(number)
+            }
+        })
+        .orchestration(WIDE, async |ctx: OrchestrationContext, width: u32| {
+            let calls = (0..width).map(|number| ctx.call_activity(&BUSY, number));
+            Ok::<_, everdure::Failure>(futures::future::try_join_all(calls).await?.len() as u32)
+        });
+    let hub = Hub::new();
+    // One that keeps what waits in memory, and one that writes rows for it.
+    for activity_backlog in [0, 100] {
+        let options = NodeOptions { max_activities: 3, activity_backlog, ..NodeOptions::default() };
+        let worker = Worker::start(Arc::clone(&hub.backend), functions.clone(), options).await.expect("a worker");
+        let id = hub.client.start(&WIDE, 30).await.expect("started");
+        assert_eq!(hub.client.wait_for_completion::<u32>(&id, PATIENCE).await.expect("completed"), 30);
+        assert_eq!(most.swap(0, Ordering::SeqCst), 3);
+        worker.drain(Duration::from_secs(1)).await.expect("left in good order");
+    }
+}

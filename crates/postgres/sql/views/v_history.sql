@@ -1,5 +1,5 @@
 -- One row per history event of the current executions, oldest first within each. What opens a turn and an execution
--- is derived; everything else is what the turn stored. Task id: the step that an event schedules or answers.
+-- is derived, and so is what an execution ended with; everything else is what the turn stored. Task id: the step that an event schedules or answers.
 create or replace view everdure.v_history as
 select t.name as task_hub, i.instance_id, i.execution_id, h.execution, h.turn, e.n as sequence,
        coalesce(timestamptz 'epoch' + (e.event ->> 'at')::bigint * interval '1 microsecond', h.at) as timestamp,
@@ -9,8 +9,10 @@ select t.name as task_hub, i.instance_id, i.execution_id, h.execution, h.turn, e
        e.event ->> 'name' as name,
        e.event ->> 'version' as version,
        e.event ->> 'input' as input,
-       coalesce(e.event ->> 'result', e.event ->> 'reason', e.event ->> 'data') as result,
-       e.event -> 'failure' as failure,
+       coalesce(e.event ->> 'result', e.event ->> 'reason', e.event ->> 'data',
+                case when e.event ->> 'type' = 'ExecutionCompleted' then i.output end) as result,
+       coalesce(e.event -> 'failure',
+                case when e.event ->> 'type' = 'ExecutionCompleted' then i.failure end) as failure,
        e.event ->> 'instanceId' as target_instance_id,
        e.event -> 'fireAt' as fire_at,
        h.key

@@ -3,8 +3,8 @@
 
 use everdure_core::{BackendError, FailureDetails};
 use everdure_core::{
-    BackendResult, Checkpoint, CompleteActivity, CreateInstance, Demote, HistoryTurn, InstanceId, MessageBody, NodeId,
-    OrchestrationStatus, ReusePolicy, SendMessage, Timestamp,
+    BackendResult, Checkpoint, CompleteActivity, CreateInstance, Demote, EventData, HistoryTurn, InstanceId,
+    MessageBody, NodeId, OrchestrationStatus, ReusePolicy, SendMessage, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -79,6 +79,17 @@ pub(super) fn json_text<T: serde::Serialize>(value: &T) -> BackendResult<String>
     serde_json::to_string(value).map_err(|error| BackendError::corrupt("a value cannot be written as JSON", error))
 }
 
+/// What an execution ended with stands in the instance's row, and is derived from there.
+fn store_end_once(checkpoint: &mut Checkpoint) {
+    if checkpoint.status.is_terminal() {
+        for event in &mut checkpoint.events {
+            if let EventData::ExecutionCompleted { result, failure, .. } = &mut event.data {
+                (*result, *failure) = (None, None);
+            }
+        }
+    }
+}
+
 impl Operation {
     pub fn create(request: CreateInstance) -> Self {
         Self::Create(request)
@@ -89,7 +100,8 @@ impl Operation {
         Ok(Self::Send(SendRow { request, body }))
     }
 
-    pub fn checkpoint(checkpoint: Checkpoint) -> BackendResult<Self> {
+    pub fn checkpoint(mut checkpoint: Checkpoint) -> BackendResult<Self> {
+        store_end_once(&mut checkpoint);
         let steps = steps::of_checkpoint(&checkpoint)?;
         let terminal = checkpoint.status.is_terminal();
         let kind = if checkpoint.next_execution.is_some() {

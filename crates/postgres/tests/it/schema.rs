@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use everdure_core::BackendError;
+use everdure_core::{BackendError, OrchestrationStatus};
 use everdure_postgres::{PostgresBackend, PostgresOptions, PostgresOptionsBuilder, SCHEMA_VERSION};
-use everdure_testkit::conformance::fixture::{Store, claim, complete, create, creation, node};
+use everdure_testkit::conformance::fixture::{Store, claim, complete, create, creation, event, get, node, send};
 use tokio_postgres::Client;
 
 use super::rules::session;
@@ -82,6 +82,42 @@ async fn another_schema_stands_beside_the_first() {
     assert!(one.get_instances(vec![creation("i", "o").instance_id], false).await.expect("readable").is_empty());
     let node = node(&two).await;
     claim(&two, node, "o").await.checkpoint(&two, complete("1"), false).await;
+}
+
+/// What version 1 of the schema held, written as that version wrote it.
+const HELD: &str = r#"
+insert into everdure.schema_info (version, functions, everdure) values (1, 'of version 1', '0.1.0');
+insert into everdure.task_hubs (name) values ('default');
+insert into everdure.instances (key, turn, due_at, created_at, updated_at, completed_at, hub_id, status, execution_id,
+                                instance_id, name, input, output)
+select nextval('everdure.instance_keys'), r.turn, r.due_at, now(), now(), r.completed_at, h.hub_id, r.status,
+       gen_random_uuid(), r.id, 'o', '"input"', r.output
+from everdure.task_hubs h, (values
+  ('ended', 1, null::timestamptz, now(), 1::smallint, '"done"'),
+  ('pending', 0, now(), null, 6, null),
+  ('waiting', 1, null, null, 0, null)) r(id, turn, due_at, completed_at, status, output);
+insert into everdure.history (key, turn, at, execution, events)
+select i.key, 1, now(), 0, '[]' from everdure.instances i where i.turn = 1;
+"#;
+
+#[tokio::test]
+async fn an_older_schema_is_upgraded_with_what_it_holds() {
+    for major in majors() {
+        let server = server(major);
+        let first = include_str!("../../sql/tables/0001_core.sql");
+        session(&server.url()).await.batch_execute(&format!("{first}{HELD}")).await.expect("a schema of version 1");
+        let backend = connect(builder(&server.url())).await.expect("it is upgraded");
+        let store: Store = std::sync::Arc::new(backend);
+        let ended = get(&store, "ended").await.expect("it is still there");
+        assert_eq!((ended.status, ended.output.as_deref()), (OrchestrationStatus::Completed, Some("\"done\"")));
+        let node = node(&store).await;
+        claim(&store, node, "o").await.checkpoint(&store, complete("1"), false).await;
+        send(&store, "waiting", event("go", "1")).await;
+        claim(&store, node, "o").await.checkpoint(&store, complete("2"), false).await;
+        for id in ["pending", "waiting"] {
+            assert_eq!(get(&store, id).await.expect("there").status, OrchestrationStatus::Completed, "{id}");
+        }
+    }
 }
 
 async fn lines(client: &Client, title: &str, query: &str, into: &mut String) {

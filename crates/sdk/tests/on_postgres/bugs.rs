@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use everdure::{InstanceId, NodeOptions, OrchestrationStatus};
+use everdure::{Failure, InstanceId, NodeOptions, Orchestration, OrchestrationContext, OrchestrationStatus, Worker};
 use everdure_core::{Backend, EventData};
 
 use super::faulty::Faulty;
@@ -170,4 +170,26 @@ async fn bug_36_lost_wake_ups_are_made_up_for() {
         let sum: u64 = hearing.wait_for_completion(&id, PATIENCE).await.expect("completed");
         assert_eq!(sum, 6);
     }
+}
+
+/// One checkpoint of a hundred megabytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn children_with_large_inputs_are_started() {
+    const PARENT: Orchestration<u64, u64> = Orchestration::new("parent");
+    const LARGE: Orchestration<String, u64> = Orchestration::new("large");
+    let hub = Hub::new();
+    let functions = hub
+        .functions()
+        .orchestration(LARGE, async |_: OrchestrationContext, input: String| Ok::<_, Failure>(input.len() as u64))
+        .orchestration(PARENT, async |ctx: OrchestrationContext, size: u64| {
+            let input = "x".repeat(usize::try_from(size).unwrap_or(0));
+            let calls = (0..10).map(|_| ctx.call_sub_orchestration(&LARGE, input.clone()));
+            Ok::<_, Failure>(futures::future::try_join_all(calls).await?.into_iter().sum())
+        });
+    let worker = Worker::start(hub.backend(true).await, functions, NodeOptions::default()).await.expect("a worker");
+    let client = worker.client();
+    let size = 10 * 1024 * 1024;
+    client.start(&PARENT, size).id(id("large")).await.expect("started");
+    let sum: u64 = client.wait_for_completion(&id("large"), PATIENCE).await.expect("completed");
+    assert_eq!(sum, 10 * size);
 }

@@ -33,6 +33,12 @@ pub async fn a_live_instance_is_never_replaced(store: Store) {
     assert_eq!(get(&store, "i").await.map(|record| record.key), Some(key));
 }
 
+pub async fn ids_differ_by_case(store: Store) {
+    let keys = [create(&store, creation("Case", "o")).await, create(&store, creation("case", "o")).await];
+    let found = [get(&store, "Case").await, get(&store, "case").await];
+    assert_eq!(found.map(|record| record.expect("it exists").key), keys);
+}
+
 pub async fn a_finished_instance_is_replaced_under_a_new_key(store: Store) {
     let old = create(&store, creation("i", "o")).await;
     let node = node(&store).await;

@@ -36,6 +36,14 @@ pub async fn events_keep_their_order(store: Store) {
     assert_eq!(event_inputs(&claim(&store, node, "o").await.inbox), expected);
 }
 
+pub async fn a_batch_of_messages_keeps_its_order(store: Store) {
+    let node = waiting(&store).await;
+    let expected: Vec<_> = (0..50).map(|number| number.to_string()).collect();
+    let batch = expected.iter().map(|input| send(&store, "i", event("e", input)));
+    futures::future::join_all(batch).await;
+    assert_eq!(event_inputs(&claim(&store, node, "o").await.inbox), expected);
+}
+
 pub async fn bug_25_numbers_of_one_instance_rise_in_commit_order(store: Store) {
     waiting(&store).await;
     let mut last = MessageNumber(i64::MIN);

@@ -46,6 +46,7 @@ cases! {
     instances:
         a_new_instance_is_pending_and_readable,
         a_live_instance_is_never_replaced,
+        ids_differ_by_case,
         a_finished_instance_is_replaced_under_a_new_key,
         a_finished_instance_is_kept_when_reuse_is_never,
         bug_12_many_creations_of_few_ids_make_exactly_those,
@@ -72,6 +73,7 @@ cases! {
     messages:
         an_event_wakes_a_waiting_instance,
         events_keep_their_order,
+        a_batch_of_messages_keeps_its_order,
         bug_25_numbers_of_one_instance_rise_in_commit_order,
         bug_26_a_turn_takes_a_bounded_number_and_the_rest_waits,
         bug_17_an_event_to_a_scheduled_instance_waits_for_its_start,

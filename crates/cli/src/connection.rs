@@ -95,12 +95,13 @@ impl Connection {
 
     /// Opens the hub for one command: few connections, little patience, and the schema is left as it is.
     pub async fn open(&self) -> Result<Hub, Box<dyn Error>> {
-        self.connect(self.brief()?.listen(false)).await
+        self.connect(self.brief()?.listen(false).create_hub(false)).await
     }
 
-    /// Opens the hub for one command that gives workers something to do: they are told at once, by a hint.
-    pub async fn open_to_write(&self) -> Result<Hub, Box<dyn Error>> {
-        let hub = self.connect(self.brief()?).await?;
+    /// Opens the hub for one command that gives workers something to do: they are told at once, by a hint. Only with
+    /// `create` a hub is made; a misspelt name shall not make one.
+    pub async fn open_to_write(&self, create: bool) -> Result<Hub, Box<dyn Error>> {
+        let hub = self.connect(self.brief()?.create_hub(create)).await?;
         let hints = hub.backend.hints();
         // Without hints workers find out as well, only later.
         let _ = tokio::time::timeout(Duration::from_secs(1), async {

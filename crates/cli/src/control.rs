@@ -125,7 +125,7 @@ pub fn terminate(arguments: &Terminate) -> Outcome {
 /// Sends a message to an instance that exists and has not ended. Should it end in this moment, the message is dropped.
 fn send(target: &Target, done: &str, message: impl AsyncFnOnce(&Hub) -> Result<(), Box<dyn Error>>) -> Outcome {
     block_on(async {
-        let hub = target.connection.open_to_write().await?;
+        let hub = target.connection.open_to_write(false).await?;
         let record = get::find(&hub, &target.id).await?;
         if record.status.is_terminal() {
             let (id, status) = (&target.id, record.status);

@@ -68,7 +68,7 @@ pub struct Start {
 pub fn run(arguments: &Start) -> Outcome {
     let input = arguments::payload(arguments.input.as_deref())?;
     block_on(async {
-        let hub = arguments.connection.open_to_write().await?;
+        let hub = arguments.connection.open_to_write(true).await?;
         let input = input.map(|input| input.get().to_owned());
         let mut start = hub.client.start_by_name(&arguments.name, input);
         if let Some(id) = &arguments.id {

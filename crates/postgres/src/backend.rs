@@ -51,8 +51,9 @@ impl PostgresBackend {
         let schema: Arc<str> = options.schema.as_str().into();
         let client = get(&pool).await?;
         let doing = "opening the task hub";
-        let sql = format!("select hub_id, at from {schema}._open_hub($1)");
-        let row = client.query_one(&sql, &[&options.hub]).await.map_err(|error| fault(doing, error))?;
+        let sql = format!("select hub_id, at from {schema}._open_hub($1, $2)");
+        let row =
+            client.query_one(&sql, &[&options.hub, &options.create_hub]).await.map_err(|error| fault(doing, error))?;
         drop(client);
         let (hub, now): (i32, Timestamp) = (row.get(0), row.get(1));
         let clock = Arc::new(Clock::new(now));

@@ -36,6 +36,7 @@ pub struct PostgresOptions {
     pub(crate) lock_timeout: Duration,
     pub(crate) migrate: bool,
     pub(crate) listen: bool,
+    pub(crate) create_hub: bool,
 }
 
 impl PostgresOptions {
@@ -79,6 +80,7 @@ impl PostgresOptions {
                 lock_timeout: Duration::from_secs(5),
                 migrate: true,
                 listen: true,
+                create_hub: true,
             },
         })
     }
@@ -165,6 +167,13 @@ impl PostgresOptionsBuilder {
     #[must_use]
     pub fn migrate(mut self, migrate: bool) -> Self {
         self.options.migrate = migrate;
+        self
+    }
+
+    /// Whether to make the task hub when there is none of that name, as by default; otherwise connecting is refused.
+    #[must_use]
+    pub fn create_hub(mut self, create: bool) -> Self {
+        self.options.create_hub = create;
         self
     }
 

@@ -6,6 +6,7 @@
 mod children;
 mod floor;
 mod load;
+mod progress;
 mod report;
 mod server;
 mod workload;
@@ -16,8 +17,10 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use everdure::{NodeOptions, PostgresOptions};
 
-use report::Report;
+use report::{Report, ServerFacts};
 use server::Database;
+
+const HUB: &str = "bench";
 
 /// Measure throughput and latency, with durability on.
 ///
@@ -129,7 +132,7 @@ impl Bench {
     }
 
     fn options(&self, url: &str) -> Result<PostgresOptions, Box<dyn Error>> {
-        Ok(PostgresOptions::builder(url)?.hub("bench").lanes(self.lanes).build()?)
+        Ok(PostgresOptions::builder(url)?.hub(HUB).lanes(self.lanes).build()?)
     }
 
     fn node_options(&self) -> NodeOptions {
@@ -169,7 +172,8 @@ async fn measure(arguments: &Bench, database: &Database) -> Result<Report, Box<d
     if arguments.workload == Workload::Floor {
         say("appending rows");
         let floor = floor::measure(database.url(), arguments.measured()).await?;
-        return Ok(Report::floor_only(floor, arguments));
+        let facts = ServerFacts { version: database.version().await?, floor, turns_each: None };
+        return Ok(Report::floor_only(arguments, &facts));
     }
     say(&format!(
         "{}: {} in flight, {:?} warm-up, {:?} measured",
@@ -178,12 +182,17 @@ async fn measure(arguments: &Bench, database: &Database) -> Result<Report, Box<d
         arguments.warming(),
         arguments.measured()
     ));
-    let counts = if arguments.nodes > 1 {
-        children::spread(arguments, database).await?
-    } else {
-        load::run(arguments, database.url(), Some(database)).await?
+    let load = async {
+        if arguments.nodes > 1 {
+            children::spread(arguments, database).await
+        } else {
+            load::run(arguments, database.url(), Some(database)).await
+        }
     };
+    let counts = progress::beside(arguments, load).await?;
     say("appending rows: the floor");
     let floor = floor::measure(database.url(), Duration::from_secs(3)).await?;
-    Ok(Report::new(arguments, &counts, floor))
+    let orchestration = workload::orchestration(arguments.workload);
+    let turns_each = database.turns_each(orchestration.name()).await?;
+    Ok(Report::new(arguments, &counts, &ServerFacts { version: database.version().await?, floor, turns_each }))
 }

@@ -22,12 +22,23 @@ pub struct Report {
     wal_bytes_per_orchestration: Option<f64>,
     cpu_seconds: Cpu,
     floor_rows_per_second: f64,
+    turns_per_second: Option<f64>,
     /// Turns a second, divided by the floor.
-    share_of_floor: f64,
+    share_of_floor: Option<f64>,
+    postgres_version: String,
     concurrency: usize,
     nodes: usize,
     lanes: usize,
     payload_bytes: usize,
+}
+
+/// What the server says of itself and of what ran on it.
+pub struct ServerFacts {
+    pub version: String,
+    /// Rows a second, appended and nothing else.
+    pub floor: f64,
+    /// Turns that an orchestration of this workload took, on average.
+    pub turns_each: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -54,14 +65,13 @@ fn rounded(number: f64) -> f64 {
 }
 
 impl Report {
-    pub fn new(arguments: &Bench, counts: &Counts, floor: f64) -> Self {
+    pub fn new(arguments: &Bench, counts: &Counts, server: &ServerFacts) -> Self {
         let workload = arguments.workload;
         let number = counts.orchestrations as f64;
         let each = |sum: f64, count: f64| (count > 0.0).then(|| rounded(sum / count));
         let per_second = number / counts.seconds;
         let activities = workload.activities() as f64;
-        // One turn begins, each activity's result begins another; results that come together share one.
-        let turns = if workload.activities() == 100 { 2.0 } else { 1.0 + activities };
+        let turns_per_second = server.turns_each.map(|turns| rounded(per_second * turns));
         Self {
             workload: workload.name(),
             orchestrations: counts.orchestrations,
@@ -81,8 +91,10 @@ impl Report {
                 postgres: counts.database.cpu_seconds.map(rounded),
                 everdure: rounded(counts.cpu_seconds),
             },
-            floor_rows_per_second: rounded(floor),
-            share_of_floor: rounded(per_second * turns / floor),
+            floor_rows_per_second: rounded(server.floor),
+            turns_per_second,
+            share_of_floor: turns_per_second.map(|turns| rounded(turns / server.floor)),
+            postgres_version: server.version.clone(),
             concurrency: arguments.concurrency(),
             nodes: arguments.nodes,
             lanes: arguments.lanes,
@@ -90,8 +102,8 @@ impl Report {
         }
     }
 
-    pub fn floor_only(floor: f64, arguments: &Bench) -> Self {
-        Self::new(arguments, &Counts { seconds: arguments.seconds, ..Counts::default() }, floor)
+    pub fn floor_only(arguments: &Bench, server: &ServerFacts) -> Self {
+        Self::new(arguments, &Counts { seconds: arguments.seconds, ..Counts::default() }, server)
     }
 
     pub fn print(&self, json: bool) -> std::io::Result<()> {
@@ -111,6 +123,8 @@ impl Report {
         let (postgres, own) = (or_dash(self.cpu_seconds.postgres), self.cpu_seconds.everdure);
         writeln!(out, "  processor seconds     PostgreSQL {postgres}, Everdure {own}")?;
         writeln!(out, "  floor rows/s          {}", self.floor_rows_per_second)?;
-        writeln!(out, "  share of the floor    {}", self.share_of_floor)
+        writeln!(out, "  turns/s               {}", or_dash(self.turns_per_second))?;
+        writeln!(out, "  share of the floor    {}", or_dash(self.share_of_floor))?;
+        writeln!(out, "  PostgreSQL            {}", self.postgres_version)
     }
 }

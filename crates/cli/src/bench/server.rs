@@ -6,7 +6,7 @@ use std::ops::Sub;
 use everdure_embedded::Server;
 use tokio_postgres::NoTls;
 
-use super::Bench;
+use super::{Bench, HUB};
 
 pub struct Database {
     url: String,
@@ -65,6 +65,22 @@ impl Database {
             .await?;
         let cpu_seconds = self.server.as_ref().map(Server::cpu_seconds);
         Ok(Usage { commits: row.get(0), wal_bytes: row.get(1), cpu_seconds })
+    }
+}
+
+impl Database {
+    /// The server's version in its own words.
+    pub async fn version(&self) -> Result<String, Box<dyn Error>> {
+        let client = connect(&self.url).await?;
+        Ok(client.query_one("show server_version", &[]).await?.get(0))
+    }
+
+    /// How many turns those that completed took, on average.
+    pub async fn turns_each(&self, orchestration: &str) -> Result<Option<f64>, Box<dyn Error>> {
+        let client = connect(&self.url).await?;
+        let query = "select avg(turn)::float8 from everdure.v_instances \
+                     where task_hub = $1 and name = $2 and status = 'Completed'";
+        Ok(client.query_one(query, &[&HUB, &orchestration]).await?.get(0))
     }
 }
 

@@ -87,6 +87,28 @@ fn malformed_input_is_refused_before_anything_happens() {
 }
 
 #[test]
+fn a_misspelt_hub_is_named_and_not_made() {
+    Cli::in_hub("really-there").ok(&["start", "x"]);
+    let cli = Cli::in_hub("realy-there");
+    for command in [
+        &["list"][..],
+        &["get", "x"],
+        &["history", "x"],
+        &["raise-event", "x", "go"],
+        &["suspend", "x"],
+        &["resume", "x"],
+        &["terminate", "x"],
+        &["purge", "x", "--yes"],
+    ] {
+        // Twice: the first must not make what the second one would find.
+        for _ in 0..2 {
+            let said = cli.fails(1, command);
+            assert!(said.contains("no task hub 'realy-there'") && said.contains("really-there,"), "{said}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_meant_is_a_usage_error() {
     let cli = Cli::at("postgresql://127.0.0.1:1/db", "h");
     let said = cli.fails(2, &["list", "--status", "Done"]);

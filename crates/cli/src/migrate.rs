@@ -15,7 +15,7 @@ Examples:
   everdure migrate --database-url postgresql://owner@host/db
   everdure migrate --schema orders --json";
 
-/// Create Everdure's schema, or bring it up to date.
+/// Create Everdure's schema and the task hub, or bring the schema up to date.
 ///
 /// Does nothing when everything is current, and may run while workers work. A program that is older than the schema is
 /// told so, and nothing is changed. Workers migrate by themselves when they connect, unless told not to; the other
@@ -35,7 +35,10 @@ pub fn run(arguments: &Migrate) -> Outcome {
     let options = arguments.connection.builder()?.build()?;
     let done = block_on(async {
         let done = PostgresBackend::migrate(&options).await;
-        Ok(done.map_err(|error| arguments.connection.unusable(error))?)
+        let done = done.map_err(|error| arguments.connection.unusable(error))?;
+        // So that the commands that only look find a hub, and an empty one.
+        arguments.connection.open_to_write(true).await?;
+        Ok(done)
     })?;
     let schema = arguments.connection.schema();
     if arguments.json {

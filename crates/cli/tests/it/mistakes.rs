@@ -59,6 +59,7 @@ fn a_missing_database_or_schema_is_named() {
 #[test]
 fn an_unknown_instance_is_named_by_every_command() {
     let cli = Cli::in_hub("unknown");
+    cli.ok(&["start", "x"]);
     for arguments in [
         &["get", "ghost"][..],
         &["get", "ghost", "--wait", "5"],

@@ -1,5 +1,6 @@
 //! Many steps at once, and the first of several.
 
+use everdure::testing::Mode;
 use everdure::{Failure, Orchestration, OrchestrationContext};
 
 use crate::support::{INC, STUCK, functions, in_all_modes, secs};
@@ -25,7 +26,7 @@ async fn two_thousand_activities_are_joined() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_are_joined() {
+async fn two_thousand_children_are_joined() {
     let functions = functions()
         .orchestration(CHILD, async |_: OrchestrationContext, number: u32| Ok::<_, Failure>(number + 1))
         .orchestration(FAN, async |ctx: OrchestrationContext, count: u32| {
@@ -33,10 +34,12 @@ async fn children_are_joined() {
             let results = futures::future::try_join_all(calls).await?;
             Ok::<_, Failure>(results.into_iter().sum())
         });
-    in_all_modes(functions, async |hub, _| {
-        let run = hub.run(&FAN, 50).await;
-        run.assert_completed(&(50 * 51 / 2));
-        assert_eq!(run.history().children().len(), 50);
+    in_all_modes(functions, async |hub, mode| {
+        // A crash after each of two thousand ends is two thousand replays of two thousand children.
+        let children = if mode == Mode::CrashAfterEachStep { 200 } else { 2_000 };
+        let run = hub.run(&FAN, children).await;
+        run.assert_completed(&(children * (children + 1) / 2));
+        assert_eq!(run.history().children().len(), children as usize);
     })
     .await;
 }

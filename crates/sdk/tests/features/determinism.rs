@@ -1,5 +1,8 @@
 //! Code that decides something else in replay is found, and told with both sides.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use everdure::testing::{Mode, TestHub};
 use everdure::{Activity, ActivityContext, Failure, Orchestration, OrchestrationContext};
 
@@ -31,26 +34,52 @@ async fn code_that_changes_its_mind_fails_with_both_sides_in_words() {
     }
 }
 
+/// What the code under test logs.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics with the lock").extend_from_slice(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().expect("nobody panics with the lock"));
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn live_code_logs_a_line_once() {
-    let lines = Counter::default();
-    let counter = lines.clone();
-    let functions = functions().orchestration(FICKLE, move |ctx: OrchestrationContext, (): ()| {
-        let counter = counter.clone();
-        async move {
-            for step in 0..4 {
-                // What `ctx.log` asks before it writes.
-                if !ctx.is_replaying() {
-                    counter.next();
-                }
-                ctx.call_activity(&INC, step).await?;
-            }
-            Ok::<_, Failure>(4)
+async fn a_line_is_logged_once_however_often_the_code_is_replayed() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    // The workers of a test run on its own thread.
+    let _captured = tracing::subscriber::set_default(subscriber);
+    let functions = functions().orchestration(FICKLE, async |ctx: OrchestrationContext, (): ()| {
+        for step in 0..4 {
+            ctx.log(format_args!("before step {step}"));
+            ctx.call_activity(&INC, step).await?;
         }
+        Ok::<_, Failure>(4)
     });
     for mode in [Mode::Live, Mode::FullReplay, Mode::CrashAfterEachStep] {
         let hub = TestHub::in_mode(mode, functions.clone()).await;
-        hub.run(&FICKLE, ()).await.assert_completed(&4);
-        assert_eq!(lines.take(), 4, "{mode:?}");
+        let run = hub.run(&FICKLE, ()).await;
+        run.assert_completed(&4);
+        let written = log.take();
+        let lines: Vec<_> = written.lines().filter(|line| line.contains("before step")).collect();
+        assert_eq!(lines.len(), 4, "{mode:?}: {written}");
+        let id = run.history().record().instance_id.to_string();
+        for (step, line) in lines.iter().enumerate() {
+            assert!(line.contains(&format!("before step {step}")) && line.contains(&id), "{mode:?}: {line}");
+        }
     }
 }

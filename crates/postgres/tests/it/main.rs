@@ -7,6 +7,7 @@ mod conformance;
 mod plans;
 mod refusals;
 mod rules;
+mod scale;
 mod schema;
 mod scripted;
 mod sql_api;

@@ -128,8 +128,14 @@ impl Writer {
                     if is_contested(&failed.error) && !self.wait {
                         let (contested, rest): (Vec<_>, Vec<_>) =
                             batch.into_iter().partition(|item| item.operation.creates());
-                        let mut left = if rest.is_empty() { Left::default() } else { Box::pin(self.flush(rest)).await };
-                        left.contested.extend(contested);
+                        if rest.is_empty() && contested.len() == 1 {
+                            return Left { contested, ..Left::default() };
+                        }
+                        let mut left = Box::pin(self.flush(rest)).await;
+                        // Only one of them may be contested; its neighbours must not wait with it.
+                        let creations = self.one_by_one(contested).await;
+                        left.busy.extend(creations.busy);
+                        left.contested.extend(creations.contested);
                         return left;
                     }
                     batch = drop_expired(batch, &failed.error);

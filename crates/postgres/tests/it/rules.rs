@@ -144,9 +144,12 @@ async fn rule_09_a_creation_waits_alone_for_one_of_the_same_id() {
             let (store, request) = (store.clone(), creation(name, "o"));
             async move { store.create_instance(request).await }
         });
-        for number in 0..20 {
-            create(&store, creation(&format!("{name} neighbour {number}"), "o")).await;
-        }
+        // Many at once, so that some are written in one transaction with it.
+        let neighbours = (0..50).map(|number| {
+            let store = store.clone();
+            async move { create(&store, creation(&format!("{name} neighbour {number}"), "o")).await }
+        });
+        futures::future::join_all(neighbours).await;
         assert!(!waiting.is_finished(), "whether the id is taken is not decided");
         user.batch_execute(end).await.expect("the end of the user's transaction");
         let outcome = waiting.await.expect("no panic").expect("an answer");

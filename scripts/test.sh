@@ -12,6 +12,7 @@ step bash scripts/setup.sh --postgres 18
 export CARGO_TERM_COLOR=never
 step cargo fmt --all --check
 step bash scripts/check-arrows.sh
+step bash scripts/check-contract.sh
 step cargo clippy --locked --workspace --all-targets -- -D warnings
 step env RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 step cargo test --locked --workspace --no-fail-fast

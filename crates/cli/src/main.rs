@@ -65,7 +65,7 @@ enum Command {
     Migrate(migrate::Migrate),
     Start(start::Start),
     Get(get::Get),
-    List(list::List),
+    List(Box<list::List>),
     History(history::History),
     RaiseEvent(control::RaiseEvent),
     Suspend(control::Suspend),

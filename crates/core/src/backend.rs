@@ -97,6 +97,9 @@ pub trait Backend: Send + Sync + 'static {
     /// One page of instances, newest first.
     async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page>;
 
+    /// How many instances match, counted up to `cap`; the page of the query is of no matter.
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64>;
+
     /// The turns of the current execution; `None` when there is no such instance.
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>>;
 

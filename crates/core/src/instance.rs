@@ -149,10 +149,30 @@ pub struct InstanceQuery {
     pub created_from: Option<Timestamp>,
     /// Created at or before.
     pub created_to: Option<Timestamp>,
+    /// Ended at or after.
+    pub completed_from: Option<Timestamp>,
+    /// Ended at or before.
+    pub completed_to: Option<Timestamp>,
+    /// Last changed at or after.
+    pub updated_from: Option<Timestamp>,
+    /// Last changed at or before.
+    pub updated_to: Option<Timestamp>,
     /// Instance id begins with this text, taken literally.
     pub id_prefix: Option<String>,
+    /// Instance id contains this text, taken literally.
+    pub id_contains: Option<String>,
     /// Orchestration name.
     pub name: Option<String>,
+    /// Version.
+    pub version: Option<String>,
+    /// Sub-orchestrations of this instance.
+    pub parent: Option<InstanceId>,
+    /// Whether only instances without a parent are wanted.
+    pub roots_only: bool,
+    /// Failed with an error of this type.
+    pub failure_type: Option<String>,
+    /// What the custom status says at a place; one that is not JSON says nothing anywhere.
+    pub custom_status: Option<CustomStatusIs>,
     /// Has all these tags.
     pub tags: Tags,
     /// Whether input, output, custom status and failure are wanted.
@@ -161,6 +181,32 @@ pub struct InstanceQuery {
     pub page_size: u32,
     /// Where the last page ended.
     pub after: Option<PageToken>,
+}
+
+/// A place in a custom status, and what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomStatusIs {
+    /// Names of members, and places in arrays, from the outside to the inside.
+    pub path: Vec<String>,
+    /// The text there; of a number or a truth value, the JSON text.
+    pub text: String,
+}
+
+impl CustomStatusIs {
+    /// Whether that custom status says so.
+    #[must_use]
+    pub fn is_said_by(&self, custom_status: &str) -> bool {
+        let Ok(status) = serde_json::from_str::<serde_json::Value>(custom_status) else { return false };
+        let place = self.path.iter().try_fold(&status, |value, step| match value {
+            serde_json::Value::Array(values) => values.get(step.parse::<usize>().ok()?),
+            other => other.get(step),
+        });
+        match place {
+            None | Some(serde_json::Value::Null) => false,
+            Some(serde_json::Value::String(text)) => *text == self.text,
+            Some(other) => serde_json::to_string(other).is_ok_and(|text| text == self.text),
+        }
+    }
 }
 
 /// Where a page ended. Opaque to callers: they pass back what they were given.

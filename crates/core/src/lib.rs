@@ -37,8 +37,8 @@ pub use failure::FailureDetails;
 pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryTurn, ParentLink};
 pub use ids::{DispatchId, ExecutionId, InstanceId, InstanceKey, InvalidId, MessageNumber, NodeId, RequestId};
 pub use instance::{
-    CreateInstance, CreateOutcome, InstanceQuery, InstanceRecord, Page, PageToken, PurgeFilter, PurgeOutcome,
-    ReusePolicy, SendMessage, SendOutcome,
+    CreateInstance, CreateOutcome, CustomStatusIs, InstanceQuery, InstanceRecord, Page, PageToken, PurgeFilter,
+    PurgeOutcome, ReusePolicy, SendMessage, SendOutcome,
 };
 pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};

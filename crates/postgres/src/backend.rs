@@ -247,6 +247,10 @@ impl Backend for PostgresBackend {
         self.read_page(query).await
     }
 
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64> {
+        self.count(&query, cap).await
+    }
+
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.read_history(id).await
     }

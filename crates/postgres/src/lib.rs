@@ -12,6 +12,7 @@ mod clock;
 mod committer;
 mod connect;
 mod fault;
+mod filter;
 mod hints;
 mod migrate;
 mod nodes;

@@ -6,9 +6,11 @@ use everdure_core::{
 };
 
 use tokio::time::Instant;
+use tokio_postgres::types::ToSql;
 
 use crate::backend::PostgresBackend;
 use crate::fault::{Pause, fault};
+use crate::filter;
 use crate::rows;
 
 /// Pages of more would only make the caller wait.
@@ -30,36 +32,26 @@ impl PostgresBackend {
             let size = query.page_size;
             return Err(BackendError::invalid(format!("a page of {size} instances: ask for 1 to {LARGEST_PAGE}")));
         }
-        let statuses: Vec<i16> = query.statuses.iter().map(|status| status.code()).collect();
-        let tags = (!query.tags.is_empty()).then(|| crate::committer::tags_text(&query.tags));
         let before = query.after.map_or(i64::MAX, |token| token.0.0);
         // One more than asked for tells whether there is a next page.
         let limit = i32::try_from(query.page_size + 1).unwrap_or(i32::MAX);
-        let rows = self
-            .query(
-                "reading a page of instances",
-                "_query_instances",
-                10,
-                &[
-                    &self.hub,
-                    &statuses,
-                    &query.created_from,
-                    &query.created_to,
-                    &query.id_prefix,
-                    &query.name,
-                    &tags,
-                    &query.payloads,
-                    &before,
-                    &limit,
-                ],
-            )
-            .await?;
+        let filter = filter::text(&query)?;
+        let parameters: [&(dyn ToSql + Sync); 5] = [&self.hub, &filter, &query.payloads, &before, &limit];
+        let rows = self.query("reading a page of instances", "_query_instances", 5, &parameters).await?;
         let mut instances = rows.iter().map(rows::record).collect::<BackendResult<Vec<_>>>()?;
         let size = usize::try_from(query.page_size).unwrap_or(usize::MAX);
         let more = instances.len() > size;
         instances.truncate(size);
         let next = instances.last().filter(|_| more).map(|last| PageToken(last.key));
         Ok(Page { instances, next })
+    }
+
+    pub(crate) async fn count(&self, query: &InstanceQuery, cap: u64) -> BackendResult<u64> {
+        let filter = filter::text(query)?;
+        let cap = i64::try_from(cap).unwrap_or(i64::MAX);
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.hub, &filter, &cap];
+        let row = self.query_one("counting instances", "_count_instances", 3, &parameters).await?;
+        Ok(unsigned(row.get(0)))
     }
 
     pub(crate) async fn read_history(
@@ -106,8 +98,7 @@ impl PostgresBackend {
         let doing = "purging";
         match filter {
             PurgeFilter::Instance { instance_id, force } => {
-                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 3] =
-                    [&self.hub, &instance_id.as_str(), &force];
+                let parameters: [&(dyn ToSql + Sync); 3] = [&self.hub, &instance_id.as_str(), &force];
                 let row = self.query_one(doing, "_purge_instance", 3, &parameters).await?;
                 Ok(PurgeOutcome { purged: unsigned(row.get(0)), complete: true })
             }
@@ -120,7 +111,7 @@ impl PostgresBackend {
                 }
                 let statuses: Vec<i16> = statuses.iter().map(|status| status.code()).collect();
                 let limit = i32::try_from(limit.min(100_000)).unwrap_or(100_000);
-                let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
+                let parameters: [&(dyn ToSql + Sync); 6] =
                     [&self.hub, &statuses, &created_from, &created_to, &completed_to, &limit];
                 let row = self.query_one(doing, "_purge_finished", 6, &parameters).await?;
                 Ok(PurgeOutcome {

@@ -120,6 +120,14 @@ impl Client {
         Ok(self.backend.query_instances(query).await?)
     }
 
+    /// How many instances match, counted up to `cap`: counting more takes time that nobody wants to spend.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the store cannot answer.
+    pub async fn count(&self, query: InstanceQuery, cap: u64) -> Result<u64, ClientError> {
+        Ok(self.backend.count_instances(query, cap).await?)
+    }
+
     /// The turns of the current execution.
     ///
     /// # Errors

@@ -52,8 +52,8 @@ pub use client::{Client, ClientError, Start};
 pub use context::OrchestrationContext;
 pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{
-    ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, OrchestrationStatus,
-    Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
+    CustomStatusIs, ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord,
+    OrchestrationStatus, Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
 pub use everdure_engine::{CancellationToken, InMemoryBackend, NodeOptions};
 #[cfg(feature = "postgres")]

@@ -100,6 +100,20 @@ fn lists_are_filtered_and_paged() {
     assert!(ids(&cli.json(&["list", "--status", "Failed"])).is_empty());
     assert_eq!(ids(&cli.json(&["list", "--created-from", "1h", "--all"])).len(), 3);
     assert!(ids(&cli.json(&["list", "--created-to", "2020-01-01"])).is_empty());
+    assert_eq!(ids(&cli.json(&["list", "--id-contains", "-2"])), ["a-2"]);
+    assert_eq!(ids(&cli.json(&["list", "--roots", "--updated-from", "1h"])).len(), 3);
+    for nothing in [
+        &["list", "--version", "9"][..],
+        &["list", "--parent", "a-1"],
+        &["list", "--failure-type", "Io"],
+        &["list", "--custom-status", "stage.0=copying"],
+        &["list", "--completed-from", "1h"],
+    ] {
+        assert!(ids(&cli.json(nothing)).is_empty(), "{nothing:?}");
+    }
+    assert_eq!(cli.ok(&["list", "--count", "--name", "x"]).trim(), "2");
+    assert_eq!(cli.json(&["list", "--count", "--limit", "2"]), json!({ "count": 2, "capped": true }));
+    assert!(cli.fails(2, &["list", "--custom-status", "stage..x=1"]).contains("a step of the path is empty"));
     let part = cli.run(&["list", "--limit", "2"]);
     let (table, note) = (String::from_utf8_lossy(&part.stdout), String::from_utf8_lossy(&part.stderr));
     assert!(table.contains("a-2") && !table.contains("a-1"), "{table}");

@@ -274,6 +274,10 @@ impl Backend for InMemoryBackend {
         queries::query_instances(&self.lock().0, &query)
     }
 
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64> {
+        Ok(queries::count_instances(&self.lock().0, &query, cap))
+    }
+
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         let (mut store, _) = self.lock();
         Ok(store.row_of(&id).map(|(key, row)| (row.record(key, true), row.history.clone())))

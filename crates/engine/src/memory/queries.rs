@@ -1,8 +1,8 @@
 //! Looking at instances, and removing them.
 
 use everdure_core::{
-    BackendError, BackendResult, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken, PurgeFilter,
-    PurgeOutcome,
+    BackendError, BackendResult, InstanceId, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken,
+    PurgeFilter, PurgeOutcome, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -23,13 +23,41 @@ pub(super) fn query_instances(store: &Store, query: &InstanceQuery) -> BackendRe
     Ok(Page { instances, next })
 }
 
+pub(super) fn count_instances(store: &Store, query: &InstanceQuery, cap: u64) -> u64 {
+    let found = store.rows.values().filter(|row| matches(row, query));
+    found.take(usize::try_from(cap).unwrap_or(usize::MAX)).count() as u64
+}
+
+fn within(time: Option<Timestamp>, from: Option<Timestamp>, to: Option<Timestamp>) -> bool {
+    from.is_none_or(|from| time.is_some_and(|time| time >= from))
+        && to.is_none_or(|to| time.is_some_and(|time| time <= to))
+}
+
+fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
+    wanted.is_none() || wanted == found
+}
+
 fn matches(row: &Row, query: &InstanceQuery) -> bool {
     (query.statuses.is_empty() || query.statuses.contains(&row.status))
-        && query.created_from.is_none_or(|from| row.created_at >= from)
-        && query.created_to.is_none_or(|to| row.created_at <= to)
+        && within(Some(row.created_at), query.created_from, query.created_to)
+        && within(row.completed_at, query.completed_from, query.completed_to)
+        && within(Some(row.updated_at), query.updated_from, query.updated_to)
         && query.id_prefix.as_ref().is_none_or(|prefix| row.started.instance_id.as_str().starts_with(prefix))
-        && query.name.as_ref().is_none_or(|name| row.started.name == *name)
+        && query.id_contains.as_ref().is_none_or(|part| row.started.instance_id.as_str().contains(part))
+        && is(query.name.as_deref(), Some(&row.started.name))
+        && is(query.version.as_deref(), row.started.version.as_deref())
+        && is(query.parent.as_ref().map(InstanceId::as_str), parent(row))
+        && !(query.roots_only && row.started.parent.is_some())
+        && is(query.failure_type.as_deref(), row.failure.as_ref().map(|failure| failure.error_type.as_str()))
+        && query
+            .custom_status
+            .as_ref()
+            .is_none_or(|says| row.custom_status.as_ref().is_some_and(|s| says.is_said_by(s)))
         && query.tags.iter().all(|(key, value)| row.started.tags.get(key) == Some(value))
+}
+
+fn parent(row: &Row) -> Option<&str> {
+    row.started.parent.as_ref().map(|parent| parent.instance_id.as_str())
 }
 
 pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -75,7 +75,7 @@ const PLAIN: i16 = 0;
 const OTHER: i16 = 1;
 const CONTINUE_AS_NEW: i16 = 2;
 
-pub(super) fn json_text<T: serde::Serialize>(value: &T) -> BackendResult<String> {
+pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> BackendResult<String> {
     serde_json::to_string(value).map_err(|error| BackendError::corrupt("a value cannot be written as JSON", error))
 }
 

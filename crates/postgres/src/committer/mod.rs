@@ -31,7 +31,7 @@ use lane::{Lane, Told};
 use outcomes::Outcome;
 use writer::{Writer, WriterContext};
 
-pub(crate) use steps::tags_text;
+pub(crate) use item::json_text;
 
 /// The door of all writes.
 pub(crate) struct Committer {

@@ -5,6 +5,7 @@ mod support;
 
 mod conformance;
 mod plans;
+mod queries;
 mod refusals;
 mod rules;
 mod scale;

@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 18] = [
+const METHODS: [(&str, &str); 19] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -36,6 +36,7 @@ const METHODS: [(&str, &str); 18] = [
     ("abandon_activity", "_abandon_activity"),
     ("get_instances", "_get_instances"),
     ("query_instances", "_query_instances"),
+    ("count_instances", "_count_instances"),
     ("get_history", "_get_history"),
     ("purge_instances", "_purge_instance"),
 ];
@@ -186,6 +187,7 @@ impl Boundary {
             "query_instances" => {
                 scripted!(store.query_instances(InstanceQuery { page_size: 1, ..InstanceQuery::default() }))
             }
+            "count_instances" => scripted!(store.count_instances(InstanceQuery::default(), 10)),
             "get_history" => scripted!(store.get_history(id(&name))),
             "purge_instances" => {
                 scripted!(store.purge_instances(PurgeFilter::Instance { instance_id: id(&name), force: true }))

@@ -121,6 +121,10 @@ impl Backend for Mortal {
         self.alive().await.query_instances(query).await
     }
 
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64> {
+        self.alive().await.count_instances(query, cap).await
+    }
+
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.alive().await.get_history(id).await
     }

@@ -89,6 +89,10 @@ impl Backend for Faulty {
     async fn query_instances(&self, query: InstanceQuery) -> BackendResult<Page> {
         self.inner.query_instances(query).await
     }
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64> {
+        self.inner.count_instances(query, cap).await
+    }
+
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.inner.get_history(id).await
     }

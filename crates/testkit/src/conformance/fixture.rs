@@ -173,6 +173,11 @@ pub fn complete(result: &str) -> Vec<Action> {
     vec![Action { id: 0, kind: ActionKind::Complete { result: Some(result.to_owned()) } }]
 }
 
+pub fn fail(error_type: &str, message: &str) -> Vec<Action> {
+    let failure = everdure_core::FailureDetails::new(error_type, message);
+    vec![Action { id: 0, kind: ActionKind::Fail { failure } }]
+}
+
 pub fn task(id: i32, name: &str) -> Action {
     let input = Some("\"for the activity\"".to_owned());
     Action { id, kind: ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new() } }

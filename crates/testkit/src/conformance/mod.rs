@@ -106,6 +106,8 @@ cases! {
     queries:
         pages_cover_everything_once_newest_first,
         filters_restrict_and_combine,
+        each_condition_finds_what_it_says,
+        count_instances_stops_at_the_cap,
         a_prefix_is_taken_literally,
         history_is_returned_turn_by_turn,
         bug_30_purging_leaves_nothing_behind,

@@ -1,9 +1,12 @@
 //! `query_instances`, `get_history`, `purge_instances`: what operators see, and what they remove.
 
-use everdure_core::{InstanceQuery, OrchestrationStatus, PurgeFilter, PurgeOutcome, Tags};
+use everdure_core::{
+    CreateInstance, CustomStatusIs, InstanceQuery, OrchestrationStatus, PurgeFilter, PurgeOutcome, Tags,
+};
 
 use super::fixture::{
-    Store, claim, complete, create, creation, event, get, id, lock, node, run_to_end, send, task, timer,
+    Store, child, claim, complete, create, creation, event, fail, get, id, land, lock, node, run_to_end, send, task,
+    timer,
 };
 
 fn query() -> InstanceQuery {
@@ -54,6 +57,60 @@ pub async fn filters_restrict_and_combine(store: Store) {
     let created = get(&store, "other").await.expect("it exists").created_at;
     let from = InstanceQuery { created_from: Some(created), created_to: Some(created), ..query() };
     assert!(found(&store, from).await.contains(&"other".to_owned()), "both ends are included");
+}
+
+/// An instance with everything that a query can ask for, and one with nothing of it.
+async fn one_of_each(store: &Store) {
+    let parent_node = node(store).await;
+    create(store, CreateInstance { version: Some("2".into()), ..creation("the-parent", "parent") }).await;
+    let spawn = vec![child(0, "child", "the-child")];
+    claim(store, parent_node, "parent").await.checkpoint(store, spawn, false).await;
+    let mut held = claim(store, parent_node, "child").await;
+    let mut failing = held.turn(store, fail("Io", "the disk is full"));
+    failing.custom_status = Some(r#"{"stage": "copying", "parts": [{"left": 3}]}"#.into());
+    land(store, failing).await;
+}
+
+pub async fn each_condition_finds_what_it_says(store: Store) {
+    one_of_each(&store).await;
+    let says = |path: &[&str], text: &str| {
+        let path = path.iter().map(|step| (*step).to_owned()).collect();
+        Some(CustomStatusIs { path, text: text.to_owned() })
+    };
+    let failed = get(&store, "the-child").await.expect("it exists");
+    let ended = failed.completed_at.expect("it has ended");
+    let soon = ended + chrono::TimeDelta::microseconds(1);
+    let (child, parent) = (&["the-child"][..], &["the-parent"][..]);
+    for (what, query, expected) in [
+        ("version", InstanceQuery { version: Some("2".into()), ..query() }, parent),
+        ("parent", InstanceQuery { parent: Some(id("the-parent")), ..query() }, child),
+        ("another parent", InstanceQuery { parent: Some(id("nobody")), ..query() }, &[]),
+        ("roots", InstanceQuery { roots_only: true, ..query() }, parent),
+        ("failure type", InstanceQuery { failure_type: Some("Io".into()), ..query() }, child),
+        ("another failure", InstanceQuery { failure_type: Some("Os".into()), ..query() }, &[]),
+        ("failed", InstanceQuery { statuses: vec![OrchestrationStatus::Failed], ..query() }, child),
+        ("live", InstanceQuery { statuses: vec![OrchestrationStatus::Running], ..query() }, parent),
+        ("a part of the id", InstanceQuery { id_contains: Some("e-p".into()), ..query() }, parent),
+        ("a part with a joker", InstanceQuery { id_contains: Some("the%".into()), ..query() }, &[]),
+        ("ended", InstanceQuery { completed_from: Some(ended), completed_to: Some(ended), ..query() }, child),
+        ("ended later", InstanceQuery { completed_from: Some(soon), ..query() }, &[]),
+        ("changed since", InstanceQuery { updated_from: Some(failed.updated_at), ..query() }, child),
+        ("custom status", InstanceQuery { custom_status: says(&["stage"], "copying"), ..query() }, child),
+        ("deep in it", InstanceQuery { custom_status: says(&["parts", "0", "left"], "3"), ..query() }, child),
+        ("not there", InstanceQuery { custom_status: says(&["stage", "x"], "copying"), ..query() }, &[]),
+    ] {
+        assert_eq!(found(&store, query).await, expected, "{what}");
+    }
+}
+
+pub async fn count_instances_stops_at_the_cap(store: Store) {
+    for number in 0..7 {
+        create(&store, creation(&format!("i{number}"), "o")).await;
+    }
+    for (prefix, cap, expected) in [(None, 100, 7), (None, 5, 5), (Some("i3"), 5, 1), (Some("j"), 5, 0)] {
+        let query = InstanceQuery { id_prefix: prefix.map(str::to_owned), ..query() };
+        assert_eq!(store.count_instances(query, cap).await.expect("a count"), expected, "{prefix:?} up to {cap}");
+    }
 }
 
 pub async fn a_prefix_is_taken_literally(store: Store) {

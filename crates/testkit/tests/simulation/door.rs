@@ -314,6 +314,10 @@ impl Backend for Door {
         self.world.store.query_instances(query).await
     }
 
+    async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64> {
+        self.world.store.count_instances(query, cap).await
+    }
+
     async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.world.store.get_history(id).await
     }

@@ -1,16 +1,19 @@
 //! The `everdure` command: the place where everything meets.
 //!
 //! Each subcommand is a module with its arguments and one function; what they share is in `connection`, `arguments`,
-//! `output`, `events`, `record` and `exit`.
+//! `filter`, `confirm`, `output`, `events`, `record` and `exit`.
 
 mod arguments;
+mod confirm;
 mod connection;
 mod events;
 mod exit;
+mod filter;
 mod output;
 mod record;
 
 mod bench;
+mod bulk;
 mod control;
 mod demo;
 mod dev;
@@ -72,6 +75,7 @@ enum Command {
     Resume(control::Resume),
     Terminate(control::Terminate),
     Purge(purge::Purge),
+    Bulk(Box<bulk::Bulk>),
     Bench(bench::Bench),
 }
 
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
         Command::Resume(arguments) => control::resume(&arguments),
         Command::Terminate(arguments) => control::terminate(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
+        Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| exit::failed(error.as_ref()))

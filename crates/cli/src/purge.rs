@@ -1,7 +1,6 @@
 //! `everdure purge`: removes instances with all that belongs to them.
 
 use std::error::Error;
-use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
@@ -11,7 +10,7 @@ use serde_json::json;
 use crate::arguments::{self, When};
 use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
-use crate::{get, output};
+use crate::{confirm, get, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -117,19 +116,8 @@ async fn many(hub: &Hub, arguments: &Purge) -> Result<u64, Box<dyn Error>> {
 }
 
 fn confirm(arguments: &Purge) -> Result<(), Box<dyn Error>> {
-    let refused = "nothing was purged: add --yes to purge many instances at once";
-    if !io::stdin().is_terminal() {
-        return Err(refused.into());
-    }
     let statuses: Vec<_> = arguments.status.iter().map(ToString::to_string).collect();
     let which = if statuses.is_empty() { "finished".to_owned() } else { statuses.join(" or ") };
-    let mut err = io::stderr();
-    write!(err, "Purge all matching {which} instances in {}? [y/N] ", arguments.connection.place())?;
-    err.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(refused.into()),
-    }
+    let question = format!("Purge all matching {which} instances in {}?", arguments.connection.place());
+    confirm::ask(&question, "nothing was purged")
 }

@@ -3,6 +3,7 @@
 //! A client made by a worker ([`crate::Worker::client`]) starts instances on the worker's own node, without a claim.
 
 mod error;
+mod restart;
 mod start;
 mod wait;
 mod waiters;

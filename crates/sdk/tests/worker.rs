@@ -220,3 +220,24 @@ async fn at_most_so_many_activities_run_at_once() {
         worker.drain(Duration::from_secs(1)).await.expect("left in good order");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_instance_is_restarted_with_what_it_was_started_with() {
+    let hub = Hub::new();
+    let worker = hub.worker(false).await;
+    let id = id("counted");
+    hub.client.start(&COUNTDOWN, 0).id(id.clone()).tag("kind", "short").await.expect("started");
+    hub.client.wait_for_end(&id, PATIENCE).await.expect("ended");
+    let first = hub.client.get(&id).await.expect("readable").expect("there");
+    assert_eq!(hub.client.restart(&id).await.expect("it has ended"), id);
+    let result: String = hub.client.wait_for_completion(&id, PATIENCE).await.expect("completed");
+    let second = hub.client.get(&id).await.expect("readable").expect("there");
+    assert_eq!((result.as_str(), second.tags["kind"].as_str()), ("lift-off", "short"));
+    assert!(second.key != first.key && second.execution_id != first.execution_id);
+    worker.drain(Duration::from_secs(1)).await.expect("left in good order");
+    let copy = hub.client.restart_with_new_id(&id).await.expect("in any state");
+    let refused = hub.client.restart(&copy).await.expect_err("it has not ended");
+    assert!(matches!(refused, everdure::ClientError::AlreadyExists { .. }), "{refused}");
+    let missing = hub.client.restart(&InstanceId::new("nobody").expect("valid")).await.expect_err("there is none");
+    assert!(matches!(missing, everdure::ClientError::NotFound(_)), "{missing}");
+}

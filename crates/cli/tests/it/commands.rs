@@ -152,6 +152,40 @@ fn more_than_a_page_is_listed_and_purged() {
 }
 
 #[test]
+fn many_are_terminated_and_restarted_at_once() {
+    let cli = Cli::in_hub("bulk");
+    for number in 0..12 {
+        let name = if number < 10 { "many" } else { "few" };
+        cli.ok(&["start", name, "--id", &format!("{name}-{number}"), "--input", "7", "--tag", "kind=x"]);
+    }
+    let many = ["--name", "many"];
+    let dry = cli.json(&[&["bulk", "terminate", "--dry-run"][..], &many].concat());
+    assert_eq!(dry, json!({ "matching": 10, "done": 0, "failed": 0, "dryRun": true }));
+    let refused = cli.fails(1, &[&["bulk", "terminate"][..], &many].concat());
+    assert!(refused.contains("nothing was changed") && refused.contains("--yes"), "{refused}");
+    assert!(cli.fails(1, &["bulk", "terminate", "--yes"]).contains("no condition given"));
+    let fits = cli.fails(1, &["bulk", "terminate", "--status", "Failed", "--yes"]);
+    assert!(fits.contains("Failed instances"), "{fits}");
+    cli.ok(&[&["bulk", "terminate", "--reason", "wrong file", "--yes"][..], &many].concat());
+    assert_eq!(ids(&cli.json(&["list", "--status", "Terminated"])).len(), 10);
+    let again = cli.json(&[&["bulk", "terminate", "--yes"][..], &many].concat());
+    assert_eq!(again["matching"], json!(0), "what is done is not done again");
+
+    let results = std::env::temp_dir().join(format!("everdure-bulk-{}.jsonl", std::process::id()));
+    let file = results.to_str().expect("a path of ours is text");
+    cli.ok(&[&["bulk", "restart", "--results", file, "--yes"][..], &many].concat());
+    let written = std::fs::read_to_string(&results).expect("it was written");
+    std::fs::remove_file(&results).expect("it is ours");
+    assert_eq!(written.lines().count(), 10);
+    assert!(written.lines().all(|line| line.contains("started as many-")), "{written}");
+    let restarted = cli.json(&["get", "many-3"]);
+    assert_eq!((&restarted["status"], &restarted["tags"]["kind"]), (&json!("Pending"), &json!("x")));
+    cli.ok(&["bulk", "terminate", "--all", "--yes"]);
+    cli.ok(&["bulk", "restart", "--new-ids", "--name", "few", "--yes"]);
+    assert_eq!(ids(&cli.json(&["list", "--name", "few"])).len(), 4, "two old ones and two new ones");
+}
+
+#[test]
 fn a_live_instance_is_purged_by_force_only() {
     let cli = Cli::in_hub("purged");
     cli.ok(&["start", "nobody", "--id", "n1"]);

@@ -1,0 +1,210 @@
+//! `everdure bulk`: one thing done to many instances, each by itself, without a worker.
+//!
+//! A dry run counts. What became of each instance can be written to a file; a repeated call goes on with what is left,
+//! because what is done no longer matches, or is told to be done already.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use everdure::{InstanceId, InstanceQuery, OrchestrationStatus};
+use everdure_core::Timestamp;
+use futures::StreamExt;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+use crate::connection::{Connection, Hub, block_on};
+use crate::exit::Outcome;
+use crate::filter::Filter;
+use crate::{confirm, output};
+
+const EXAMPLES: &str = "\
+Examples:
+  everdure bulk terminate --name import --created-from 2h --dry-run
+  everdure bulk terminate --name import --created-from 2h --reason 'wrong file' --yes
+  everdure bulk restart --status Failed --failure-type TimeoutError --results restarted.jsonl --yes";
+
+/// Instances at once.
+const AT_ONCE: usize = 50;
+const PAGE: u32 = 500;
+
+/// Terminate or restart all instances that match.
+///
+/// No worker is needed: pending instances are ended directly, running ones as soon as a worker takes them. Many at once
+/// need --yes, or a yes on the terminal.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Bulk {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// End those that have not ended
+    #[command(disable_version_flag = true)]
+    Terminate {
+        #[command(flatten)]
+        common: Common,
+
+        /// Why; it becomes the output of each
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+
+        /// End their sub-orchestrations, too
+        #[arg(long)]
+        recurse: bool,
+    },
+    /// Start those that have ended anew, with the same name, version, input and tags
+    #[command(disable_version_flag = true)]
+    Restart {
+        #[command(flatten)]
+        common: Common,
+
+        /// Keep the old ones, and start each under a new id
+        #[arg(long)]
+        new_ids: bool,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    connection: Connection,
+
+    #[command(flatten)]
+    filter: Filter,
+
+    /// All of the hub, without any condition
+    #[arg(long)]
+    all: bool,
+
+    /// Count those that match, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+
+    /// Write what became of each as a line of JSON
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
+
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &Bulk) -> Outcome {
+    match &arguments.what {
+        What::Terminate { common, reason, recurse } => {
+            let live = [OrchestrationStatus::Pending, OrchestrationStatus::Running, OrchestrationStatus::Suspended];
+            common.run("terminate", &live, async |hub: &Hub, id: InstanceId| {
+                hub.client.terminate(&id, reason.as_deref(), *recurse).await?;
+                Ok("asked to end".to_owned())
+            })
+        }
+        What::Restart { common, new_ids } => {
+            let ended = [OrchestrationStatus::Completed, OrchestrationStatus::Failed, OrchestrationStatus::Terminated];
+            common.run("restart", &ended, async |hub: &Hub, id: InstanceId| {
+                let new =
+                    if *new_ids { hub.client.restart_with_new_id(&id).await } else { hub.client.restart(&id).await };
+                Ok(format!("started as {}", new?))
+            })
+        }
+    }
+}
+
+impl Common {
+    /// `fitting`: the states in which the thing can be done; the filter may name fewer of them.
+    fn run(
+        &self,
+        verb: &str,
+        fitting: &[OrchestrationStatus],
+        one: impl AsyncFn(&Hub, InstanceId) -> Result<String, Box<dyn Error>>,
+    ) -> Outcome {
+        if let Some(status) = self.filter.status.iter().find(|status| !fitting.contains(status)) {
+            return Err(format!("{status} instances cannot be the object of `{verb}`: leave the status out").into());
+        }
+        if !self.all && self.filter.query(Timestamp::UNIX_EPOCH) == InstanceQuery::default() {
+            return Err(format!("no condition given: say which instances to {verb}, or --all").into());
+        }
+        block_on(async {
+            let hub = self.connection.open_to_write(false).await?;
+            let mut query = self.filter.query(hub.backend.now());
+            if query.statuses.is_empty() {
+                query.statuses = fitting.to_vec();
+            }
+            let matching = hub.client.count(query.clone(), u64::MAX).await?;
+            if self.dry_run {
+                return self.say(verb, matching, 0, 0);
+            }
+            if !self.yes {
+                let place = self.connection.place();
+                confirm::ask(&format!("{verb} {matching} instances in {place}?"), "nothing was changed")?;
+            }
+            let (done, failed) = self.each(&hub, query, matching, one).await?;
+            hub.linger().await;
+            self.say(verb, matching, done, failed)
+        })
+    }
+
+    async fn each(
+        &self,
+        hub: &Hub,
+        mut query: InstanceQuery,
+        matching: u64,
+        one: impl AsyncFn(&Hub, InstanceId) -> Result<String, Box<dyn Error>>,
+    ) -> Result<(u64, u64), Box<dyn Error>> {
+        let mut results = self.results.as_ref().map(File::create).transpose()?.map(BufWriter::new);
+        let bar = ProgressBar::new(matching);
+        // Unwrap safety: the template is a constant, and every run of the command reads it.
+        bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed}").expect("it is well formed"));
+        let (mut done, mut failed) = (0, 0);
+        query.page_size = PAGE;
+        loop {
+            let page = hub.client.query(query.clone()).await?;
+            let all = page.instances.into_iter().map(|record| {
+                let (one, id) = (&one, record.instance_id);
+                async move { (id.clone(), one(hub, id).await) }
+            });
+            let mut ended = futures::stream::iter(all).buffer_unordered(AT_ONCE);
+            while let Some((id, outcome)) = ended.next().await {
+                bar.inc(1);
+                let line = match &outcome {
+                    Ok(outcome) => json!({ "instanceId": id, "outcome": outcome }),
+                    Err(error) => json!({ "instanceId": id, "error": error.to_string() }),
+                };
+                done += u64::from(outcome.is_ok());
+                failed += u64::from(outcome.is_err());
+                match &mut results {
+                    Some(results) => writeln!(results, "{line}")?,
+                    None if outcome.is_err() => bar.suspend(|| eprintln!("{line}")),
+                    None => {}
+                }
+            }
+            query.after = page.next;
+            if query.after.is_none() {
+                results.as_mut().map(Write::flush).transpose()?;
+                bar.finish_and_clear();
+                return Ok((done, failed));
+            }
+        }
+    }
+
+    fn say(&self, verb: &str, matching: u64, done: u64, failed: u64) -> Outcome {
+        if self.json {
+            let dry_run = self.dry_run;
+            output::json(&json!({ "matching": matching, "done": done, "failed": failed, "dryRun": dry_run }))?;
+        } else if self.dry_run {
+            output::line(format_args!("{verb} would concern {matching} instances"))?;
+        } else {
+            output::line(format_args!("{verb}: {done} done, {failed} failed"))?;
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

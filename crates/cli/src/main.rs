@@ -22,6 +22,7 @@ mod history;
 mod list;
 mod migrate;
 mod purge;
+mod settings;
 mod start;
 
 use std::process::ExitCode;
@@ -76,6 +77,7 @@ enum Command {
     Terminate(control::Terminate),
     Purge(purge::Purge),
     Bulk(Box<bulk::Bulk>),
+    Settings(settings::Settings),
     Bench(bench::Bench),
 }
 
@@ -104,6 +106,7 @@ fn main() -> ExitCode {
         Command::Terminate(arguments) => control::terminate(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
+        Command::Settings(arguments) => settings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| exit::failed(error.as_ref()))

@@ -4,6 +4,7 @@
 //! the writer saw. Lost races are outcomes, faults are errors. Every method is atomic and durable when it returns,
 //! and works on one task hub, to which the backend was opened. Times are decided by the backend's clock alone.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -105,6 +106,15 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Removes instances with all that belongs to them.
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome>;
+
+    /// Removes instances that have been kept for as long as the hub's settings say, at most `limit` of them.
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome>;
+
+    /// Decides a setting of the hub (see [`crate::Retention::read`]); `None` gives it its default back.
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()>;
+
+    /// What has been decided for the hub, by name; what is not in it has its default.
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>>;
 
     /// An estimate of the backend's clock, good enough to order turns; whether a timer is due, the store decides.
     fn now(&self) -> Timestamp;

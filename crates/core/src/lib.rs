@@ -11,6 +11,7 @@ mod error;
 mod failure;
 mod ids;
 mod limits;
+mod setting;
 mod status;
 
 mod history;
@@ -43,6 +44,7 @@ pub use instance::{
 pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};
 pub use node::{NodeLease, Reaped, RegisterNode};
+pub use setting::Retention;
 pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
 pub use status::OrchestrationStatus;
 pub use turn::{InboxItem, OpenTurn, TurnError};

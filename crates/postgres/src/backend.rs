@@ -1,5 +1,6 @@
 //! The backend: one object for one task hub, shared by all of a process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::tls;
 /// A task hub in a PostgreSQL database.
 pub struct PostgresBackend {
     pub(crate) hub: i32,
+    pub(crate) hub_name: String,
     pub(crate) schema: Arc<str>,
     pub(crate) committer: Committer,
     pub(crate) clock: Arc<Clock>,
@@ -65,7 +67,17 @@ impl PostgresBackend {
             let connector = Connector::direct(&options, &tls);
             tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("everdure_{hub}")))
         });
-        Ok(Self { hub, schema, committer, clock, hints, pool, deadline: options.deadline, listener })
+        Ok(Self {
+            hub,
+            hub_name: options.hub,
+            schema,
+            committer,
+            clock,
+            hints,
+            pool,
+            deadline: options.deadline,
+            listener,
+        })
     }
 
     /// Brings the schema up to date and nothing else.
@@ -257,6 +269,18 @@ impl Backend for PostgresBackend {
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.purge(filter).await
+    }
+
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
+        self.expire(limit).await
+    }
+
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
+        self.write_setting(name, value).await
+    }
+
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>> {
+        self.read_settings().await
     }
 
     fn now(&self) -> Timestamp {

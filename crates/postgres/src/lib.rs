@@ -19,6 +19,7 @@ mod nodes;
 mod options;
 mod queries;
 mod rows;
+mod settings;
 mod tls;
 
 pub use backend::PostgresBackend;

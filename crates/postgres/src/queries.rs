@@ -123,6 +123,6 @@ impl PostgresBackend {
     }
 }
 
-fn unsigned(count: i64) -> u64 {
+pub(crate) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }

@@ -116,6 +116,24 @@ async fn draining_lets_an_activity_with_a_row_finish() {
     assert_eq!((result, hub.runs.load(Ordering::SeqCst)), (2, 1), "it was not cut off and run again");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_has_expired_is_removed_by_itself() {
+    let hub = Hub::new();
+    let _worker = hub.worker(NodeOptions::default()).await;
+    hub.backend.set_hub_setting("retention.completed", Some("1h")).await.expect("decided");
+    for number in 0..500 {
+        let id = InstanceId::new(format!("quick {number}")).expect("a valid id");
+        hub.client.start(&QUICK, number).id(id).await.expect("started");
+    }
+    let last = InstanceId::new("quick 499").expect("a valid id");
+    hub.client.wait_for_end(&last, PATIENCE).await.expect("ended");
+    let left = async || hub.client.count(everdure::InstanceQuery::default(), u64::MAX).await.expect("a count");
+    tokio::time::sleep(Duration::from_secs(3000)).await;
+    assert_eq!(left().await, 500, "kept for an hour");
+    tokio::time::sleep(Duration::from_secs(800)).await;
+    assert_eq!(left().await, 0);
+}
+
 /// Without a node that knows the row, it goes to somebody else, under the same key.
 #[tokio::test(start_paused = true)]
 async fn an_activity_that_outlived_residency_survives_a_crash() {

@@ -186,6 +186,21 @@ fn many_are_terminated_and_restarted_at_once() {
 }
 
 #[test]
+fn settings_are_decided_listed_and_given_back() {
+    let cli = Cli::in_hub("decided");
+    cli.ok(&["start", "x"]);
+    assert_eq!(cli.ok(&["settings", "list"]), "");
+    cli.ok(&["settings", "set", "retention.completed", "30d"]);
+    cli.ok(&["settings", "set", "retention.failed/nightly", "2d"]);
+    let expected = json!({ "retention.completed": "30d", "retention.failed/nightly": "2d" });
+    assert_eq!(cli.json(&["settings", "list"]), expected);
+    cli.ok(&["settings", "reset", "retention.failed/nightly"]);
+    assert_eq!(cli.json(&["settings", "list"]), json!({ "retention.completed": "30d" }));
+    assert!(cli.fails(1, &["settings", "set", "colour", "red"]).contains("there are retention.completed"));
+    assert!(cli.fails(1, &["settings", "set", "retention.failed", "soon"]).contains("12h or 30d"));
+}
+
+#[test]
 fn a_live_instance_is_purged_by_force_only() {
     let cli = Cli::in_hub("purged");
     cli.ok(&["start", "nobody", "--id", "n1"]);

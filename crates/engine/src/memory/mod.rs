@@ -8,6 +8,7 @@ mod claims;
 mod queries;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use everdure_core::{
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
     InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    ReusePolicy, SendMessage, SendOutcome, Timestamp,
+    Retention, ReusePolicy, SendMessage, SendOutcome, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -285,6 +286,30 @@ impl Backend for InMemoryBackend {
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         queries::purge_instances(&mut self.lock().0, &filter)
+    }
+
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
+        let (mut store, now) = self.lock();
+        queries::purge_expired(&mut store, limit, now)
+    }
+
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
+        let (mut store, _) = self.lock();
+        match value {
+            Some(value) => {
+                Retention::read(name, value)?;
+                store.settings.insert(name.to_owned(), value.to_owned());
+            }
+            None => {
+                Retention::read_name(name)?;
+                store.settings.remove(name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>> {
+        Ok(self.lock().0.settings.clone())
     }
 
     fn now(&self) -> Timestamp {

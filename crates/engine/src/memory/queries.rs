@@ -1,8 +1,9 @@
 //! Looking at instances, and removing them.
 
+use chrono::TimeDelta;
 use everdure_core::{
     BackendError, BackendResult, InstanceId, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken,
-    PurgeFilter, PurgeOutcome, Timestamp,
+    PurgeFilter, PurgeOutcome, Retention, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -79,6 +80,26 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
         PurgeFilter::Instance { .. } => usize::MAX,
         PurgeFilter::Finished { limit, .. } => usize::try_from(*limit).unwrap_or(usize::MAX),
     };
+    Ok(purge(store, keys, limit))
+}
+
+pub(super) fn purge_expired(store: &mut Store, limit: u32, now: Timestamp) -> BackendResult<PurgeOutcome> {
+    let settings = store.settings.iter().map(|(name, value)| Retention::read(name, value));
+    let mut settings = settings.collect::<BackendResult<Vec<_>>>()?;
+    // Those for one orchestration first.
+    settings.sort_by_key(|setting| setting.name.is_none());
+    let expired = |row: &Row| {
+        let fits = |setting: &&Retention| {
+            setting.status == row.status && setting.name.as_ref().is_none_or(|name| *name == row.started.name)
+        };
+        let kept = settings.iter().find(fits).and_then(|setting| TimeDelta::from_std(setting.kept).ok());
+        kept.zip(row.completed_at).is_some_and(|(kept, completed)| completed <= now - kept)
+    };
+    let keys = store.rows.iter().filter(|(_, row)| expired(row)).map(|(key, _)| *key).collect();
+    Ok(purge(store, keys, usize::try_from(limit).unwrap_or(usize::MAX)))
+}
+
+fn purge(store: &mut Store, keys: Vec<InstanceKey>, limit: usize) -> PurgeOutcome {
     let complete = keys.len() <= limit;
     let mut purged = 0;
     for key in keys.into_iter().take(limit) {
@@ -88,7 +109,7 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
             purged += 1;
         }
     }
-    Ok(PurgeOutcome { purged, complete })
+    PurgeOutcome { purged, complete }
 }
 
 fn finished(store: &Store, filter: &PurgeFilter) -> Vec<InstanceKey> {

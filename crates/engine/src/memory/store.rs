@@ -55,6 +55,7 @@ pub(super) struct Store {
     pub rows: BTreeMap<InstanceKey, Row>,
     pub activities: BTreeMap<ActivityId, ActivityRow>,
     pub requests: BTreeSet<RequestId>,
+    pub settings: BTreeMap<String, String>,
     /// One counter for keys, nodes, messages and activities: whatever it gives is new.
     last: i64,
     /// Counts down: events that continue-as-new carries over go ahead of all that waits.

@@ -25,6 +25,10 @@ const TIDY: Duration = Duration::from_secs(60);
 /// How many actors are asked at once to make place.
 const ASKED_AT_ONCE: usize = 100;
 
+/// Instances removed in one transaction, and the pause after it: nobody shall wait for them.
+const EXPIRED_AT_ONCE: u32 = 200;
+const BETWEEN_PURGES: Duration = Duration::from_millis(20);
+
 /// Why an incarnation ended by itself.
 pub(super) enum Ending {
     LeaseLost,
@@ -96,7 +100,7 @@ impl Incarnation {
     pub async fn work(self: &Arc<Self>) -> Ending {
         let claims = async {
             let work = futures::future::join(super::claims::orchestrations(self), super::claims::activities(self));
-            futures::future::join3(work, self.tidy(), super::watch::watch(self)).await;
+            futures::future::join4(work, self.tidy(), self.expire(), super::watch::watch(self)).await;
         };
         tokio::select! {
             biased;
@@ -133,6 +137,23 @@ impl Incarnation {
             tokio::time::sleep(TIDY).await;
             self.residents().early_mail.clear();
             self.release_unknown().await;
+        }
+    }
+
+    /// Removes what has been kept for long enough, a little at a time.
+    async fn expire(&self) {
+        while !self.draining.is_cancelled() {
+            tokio::time::sleep(self.options.expire_every).await;
+            loop {
+                match self.backend.purge_expired(EXPIRED_AT_ONCE).await {
+                    Ok(outcome) if outcome.purged > 0 && !outcome.complete => tokio::time::sleep(BETWEEN_PURGES).await,
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "could not purge what has expired");
+                        break;
+                    }
+                }
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub struct NodeOptions {
     /// How long an instance stays in memory that only waits for activities that run here. Then they get rows, go on
     /// running, and the instance can be claimed by any node when something happens.
     pub idle_after: Duration,
+    /// How often instances are looked for that have been kept for as long as the hub's settings say.
+    pub expire_every: Duration,
     /// How long one turn may run before its instance is given up: an orchestration that blocks.
     pub turn_deadline: Duration,
     /// How long one activity may run before it fails with `ActivityDeadlineExceeded`, which a retry policy may try
@@ -45,6 +47,7 @@ impl Default for NodeOptions {
             events_per_turn: 1000,
             retry_after: Duration::from_secs(1),
             idle_after: Duration::from_secs(10),
+            expire_every: Duration::from_secs(60),
             turn_deadline: Duration::from_secs(60),
             activity_deadline: None,
             keep_live: true,

@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 19] = [
+const METHODS: [(&str, &str); 22] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -39,6 +39,9 @@ const METHODS: [(&str, &str); 19] = [
     ("count_instances", "_count_instances"),
     ("get_history", "_get_history"),
     ("purge_instances", "_purge_instance"),
+    ("purge_expired", "_purge_expired"),
+    ("set_hub_setting", "set_hub_setting"),
+    ("get_hub_settings", "get_hub_settings"),
 ];
 
 /// The wrapper fails so many times, counted by a sequence because a failed transaction forgets everything else.
@@ -192,6 +195,9 @@ impl Boundary {
             "purge_instances" => {
                 scripted!(store.purge_instances(PurgeFilter::Instance { instance_id: id(&name), force: true }))
             }
+            "purge_expired" => scripted!(store.purge_expired(10)),
+            "set_hub_setting" => scripted!(store.set_hub_setting("retention.failed", Some("30d"))),
+            "get_hub_settings" => scripted!(store.get_hub_settings()),
             other => panic!("no method {other}"),
         }
     }

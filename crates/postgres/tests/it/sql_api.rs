@@ -92,3 +92,25 @@ async fn what_cannot_be_is_told_by_its_sqlstate() {
     assert!(client.query_one(&raise, &[]).await.expect("raised").get::<_, bool>(0));
     assert!(!client.query_one(&raise, &[]).await.expect("repeated").get::<_, bool>(0));
 }
+
+#[tokio::test]
+async fn versions_and_settings_are_read_with_sql() {
+    let server = server(majors()[0]);
+    drop(backend(&server, "default").await);
+    let client = sql(&server.url()).await;
+    let row =
+        client.query_one("select schema_version, everdure from everdure.get_versions()", &[]).await.expect("a row");
+    assert_eq!(row.get::<_, i32>(0), everdure_postgres::SCHEMA_VERSION);
+    assert_eq!(row.get::<_, &str>(1), env!("CARGO_PKG_VERSION"));
+    client.query_one("select everdure.set_hub_setting('retention.failed', '90d')", &[]).await.expect("decided");
+    let row = client.query_one("select name, value from everdure.get_hub_settings()", &[]).await.expect("a row");
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("retention.failed", "90d"));
+    for (call, expected) in [
+        ("'colour', 'red'", "ED422"),
+        ("'retention.failed', 'soon'", "ED422"),
+        ("'retention.failed', '1d', 'nowhere'", "ED404"),
+    ] {
+        let call = format!("select everdure.set_hub_setting({call})");
+        assert_eq!(code(&client.query_one(&call, &[]).await.expect_err("it cannot be")), expected, "{call}");
+    }
+}

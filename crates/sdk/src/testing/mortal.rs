@@ -2,6 +2,7 @@
 //!
 //! The step is durable, its writer never hears of it, and nothing that it was about to do next happens.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
@@ -131,6 +132,18 @@ impl Backend for Mortal {
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.alive().await.purge_instances(filter).await
+    }
+
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
+        self.alive().await.purge_expired(limit).await
+    }
+
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
+        self.alive().await.set_hub_setting(name, value).await
+    }
+
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>> {
+        self.alive().await.get_hub_settings().await
     }
 
     fn now(&self) -> Timestamp {

@@ -1,5 +1,6 @@
 //! A backend between engine and store that fails on request, and whose clock may be wrong.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
@@ -99,6 +100,18 @@ impl Backend for Faulty {
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.inner.purge_instances(filter).await
     }
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
+        self.inner.purge_expired(limit).await
+    }
+
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
+        self.inner.set_hub_setting(name, value).await
+    }
+
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>> {
+        self.inner.get_hub_settings().await
+    }
+
     fn now(&self) -> Timestamp {
         self.inner.now() + TimeDelta::milliseconds(self.skew.load(Ordering::Relaxed))
     }

@@ -12,6 +12,7 @@ mod messages;
 mod nodes;
 mod queries;
 mod races;
+mod settings;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -113,6 +114,9 @@ cases! {
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
         purging_goes_in_bounded_steps;
+    settings:
+        get_hub_settings_returns_what_set_hub_setting_decided,
+        purge_expired_removes_what_was_kept_long_enough;
     races:
         bug_05_an_instance_that_just_ended_is_not_claimed,
         bug_09_terminate_races_with_continue_as_new_and_the_end,

@@ -2,6 +2,7 @@
 //!
 //! A request is a task of its own, so that it reaches the store even when its sender has died meanwhile.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -324,6 +325,18 @@ impl Backend for Door {
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.world.store.purge_instances(filter).await
+    }
+
+    async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
+        self.world.store.purge_expired(limit).await
+    }
+
+    async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
+        self.world.store.set_hub_setting(name, value).await
+    }
+
+    async fn get_hub_settings(&self) -> BackendResult<BTreeMap<String, String>> {
+        self.world.store.get_hub_settings().await
     }
 
     fn now(&self) -> Timestamp {

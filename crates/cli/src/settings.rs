@@ -24,9 +24,6 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Settings {
-    #[command(flatten)]
-    connection: Connection,
-
     #[command(subcommand)]
     what: What,
 }
@@ -35,12 +32,18 @@ pub struct Settings {
 enum What {
     /// Show what is set
     List {
+        #[command(flatten)]
+        connection: Connection,
+
         /// Print one JSON object instead of a table
         #[arg(long)]
         json: bool,
     },
     /// Set a setting
     Set {
+        #[command(flatten)]
+        connection: Connection,
+
         /// Which
         name: String,
         /// To what
@@ -48,24 +51,29 @@ enum What {
     },
     /// Give a setting its default back
     Reset {
+        #[command(flatten)]
+        connection: Connection,
+
         /// Which
         name: String,
     },
 }
 
 pub fn run(arguments: &Settings) -> Outcome {
+    let (What::List { connection, .. } | What::Set { connection, .. } | What::Reset { connection, .. }) =
+        &arguments.what;
     block_on(async {
-        let hub = arguments.connection.open().await?;
+        let hub = connection.open().await?;
         match &arguments.what {
-            What::Set { name, value } => {
+            What::Set { name, value, .. } => {
                 hub.backend.set_hub_setting(name, Some(value)).await?;
                 output::line(format_args!("{name} is {value}"))?;
             }
-            What::Reset { name } => {
+            What::Reset { name, .. } => {
                 hub.backend.set_hub_setting(name, None).await?;
                 output::line(format_args!("{name} has its default"))?;
             }
-            What::List { json } => {
+            What::List { json, .. } => {
                 let settings = hub.backend.get_hub_settings().await?;
                 if *json {
                     output::json(&json!(settings))?;

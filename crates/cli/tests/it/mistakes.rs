@@ -104,7 +104,7 @@ fn a_misspelt_hub_is_named_and_not_made() {
         // Twice: the first must not make what the second one would find.
         for _ in 0..2 {
             let said = cli.fails(1, command);
-            assert!(said.contains("no task hub 'realy-there'") && said.contains("really-there,"), "{said}");
+            assert!(said.contains("no task hub 'realy-there'") && said.contains("really-there"), "{said}");
         }
     }
 }

@@ -9,7 +9,7 @@ begin
   hub_id := (select t.hub_id from everdure.task_hubs t where t.name = p_name);
   if hub_id is null and not p_create then
     raise exception 'there is no task hub ''%'', only: %', p_name, coalesce(
-        (select string_agg(h.name, ', ') from (select t.name from everdure.task_hubs t order by t.name limit 10) h),
+        (select string_agg(h.name, ', ') from (select t.name from everdure.task_hubs t order by t.name limit 50) h),
         '(none)')
       using errcode = 'ED404', hint = 'A hub is made when the first worker opens it, or something is started in it.';
   end if;

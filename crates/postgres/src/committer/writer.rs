@@ -15,6 +15,10 @@ use crate::connect::Connector;
 use crate::fault::{Blame, Pause, blame, describe, fault};
 use crate::hints::Hints;
 
+const BEGIN: &str = "begin isolation level read committed";
+/// Said again in each transaction: a pooler may have dropped what the session was opened with.
+const BEGIN_IN_A_HURRY: &str = "begin isolation level read committed; set local lock_timeout = 50";
+
 /// What all writers share.
 #[derive(Clone)]
 pub(super) struct WriterContext {
@@ -187,7 +191,7 @@ impl Writer {
         let closing: Borrowed<'_> = vec![&node, &lane, &number];
         // Each is sent when first polled: in this order, without waiting for the one before.
         let (begin, open, create, send, checkpoint, complete, demote, close, commit) = futures::join!(
-            client.batch_execute("begin isolation level read committed"),
+            client.batch_execute(if wait { BEGIN } else { BEGIN_IN_A_HURRY }),
             run(client, &connection.open, Some(opening)),
             run(client, &connection.create, creations),
             run(client, &connection.send, sends),

@@ -31,7 +31,7 @@ impl Door {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn a_turn_that_blocks_is_given_up_and_its_late_result_is_lost() {
+async fn bug_22_a_turn_that_blocks_is_given_up_and_its_late_result_is_lost() {
     let (door, runs) = (Arc::new(Door::default()), Arc::new(AtomicU32::new(0)));
     let (shut, counted) = (Arc::clone(&door), Arc::clone(&runs));
     let functions = Functions::new().orchestration(BLOCKING, move |_: OrchestrationContext, (): ()| {

@@ -222,7 +222,7 @@ fn events_are_taken_once_in_order_whatever_the_case() {
 }
 
 #[test]
-fn a_suspended_orchestration_sees_nothing_until_it_is_resumed() {
+fn bug_21_a_suspended_orchestration_sees_nothing_until_it_is_resumed() {
     let mut test = Harness::new(|ctx, ()| async move {
         let (one, two) = (ctx.call_activity(&ECHO, 1), ctx.call_activity(&ECHO, 2));
         let first = futures::future::select(one, two).await.factor_first().0?;

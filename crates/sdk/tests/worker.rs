@@ -162,7 +162,7 @@ async fn after_a_crash_no_recorded_step_runs_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_hands_over_what_still_runs() {
+async fn bug_29_draining_hands_over_what_still_runs() {
     let hub = Hub::new();
     let leaving = hub.worker(true).await;
     let id = id("long");

@@ -29,7 +29,7 @@ fn a_later_turn_without_anything_to_see_is_no_turn() {
 }
 
 #[test]
-fn an_answer_counts_once_and_only_for_an_open_step() {
+fn bug_10_an_answer_counts_once_and_only_for_an_open_step() {
     let state = with_one_activity();
     let open = begin(
         &state,
@@ -62,7 +62,7 @@ fn a_message_for_an_earlier_execution_is_consumed_and_not_seen() {
 }
 
 #[test]
-fn time_never_runs_backwards_and_never_before_a_timer_that_fired() {
+fn bug_34_time_never_runs_backwards_and_never_before_a_timer_that_fired() {
     let mut state = new_state();
     let timer = everdure_core::Action { id: 0, kind: everdure_core::ActionKind::CreateTimer { fire_at: at(500) } };
     let first = turn(&mut state, vec![], vec![timer]);

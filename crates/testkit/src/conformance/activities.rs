@@ -5,11 +5,12 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, Action, ActionKind, CompleteActivity, CompleteOutcome, LockActivities, LockOrchestrations,
-    LockedActivity, MessageBody, NodeId,
+    LockedActivity, MessageBody, NodeId, PurgeFilter,
 };
 
 use super::fixture::{
-    Held, Store, claim, create, creation, dispatch, event, lock_one, names, node, send, task, terminate, until_some,
+    Held, Store, claim, continue_as_new, create, creation, dispatch, event, id, land, lock_one, names, node, send,
+    task, terminate, until_some,
 };
 
 async fn scheduled(store: &Store) -> Held {
@@ -67,6 +68,37 @@ pub async fn bug_07_a_result_for_a_finished_instance_goes_nowhere(store: Store) 
     let late = store.complete_activity(completion(held.node, &running[0], "5")).await.expect("an answer");
     assert_eq!(late, CompleteOutcome::Lost);
     assert!(lock(&store, held.node).await.is_empty(), "it does not run again");
+}
+
+pub async fn bug_07_late_results_count_only_where_they_are_awaited(store: Store) {
+    let node = node(&store).await;
+    let mut running = std::collections::BTreeMap::new();
+    for fate in ["purged", "continued", "suspended"] {
+        create(&store, creation(fate, fate)).await;
+        claim(&store, node, fate).await.checkpoint(&store, vec![task(0, "a")], false).await;
+        running.insert(fate, lock(&store, node).await.remove(0));
+    }
+    let purge = PurgeFilter::Instance { instance_id: id("purged"), force: true };
+    assert_eq!(store.purge_instances(purge).await.expect("purging").purged, 1);
+    send(&store, "continued", event("go", "1")).await;
+    let next = claim(&store, node, "continued").await.turn(&store, continue_as_new(vec![]));
+    land(&store, next).await;
+    let suspend = MessageBody::ExecutionSuspended { reason: None };
+    send(&store, "suspended", suspend).await;
+    claim(&store, node, "suspended").await.checkpoint(&store, vec![], false).await;
+    for (fate, item) in &running {
+        let outcome = store.complete_activity(completion(node, item, "5")).await.expect("an answer");
+        match *fate {
+            "suspended" => assert!(matches!(outcome, CompleteOutcome::Delivered { .. }), "{fate}: {outcome:?}"),
+            _ => assert_eq!(outcome, CompleteOutcome::Lost, "{fate}"),
+        }
+    }
+    assert!(lock(&store, node).await.is_empty(), "none of them runs again");
+    let awaited = lock_one(&store, node, "suspended").await;
+    assert_eq!(
+        awaited.messages.iter().filter_map(|message| message.body.dispatch()).collect::<Vec<_>>(),
+        [dispatch(1, 0)]
+    );
 }
 
 pub async fn an_abandoned_activity_comes_again_later(store: Store) {

@@ -93,6 +93,7 @@ cases! {
     activities:
         an_activity_row_is_claimed_once_and_completed_once,
         bug_07_a_result_for_a_finished_instance_goes_nowhere,
+        bug_07_late_results_count_only_where_they_are_awaited,
         an_abandoned_activity_comes_again_later,
         a_cancelled_activity_is_gone,
         a_claim_lists_the_activities_that_have_rows,

@@ -181,9 +181,12 @@ impl OrchestrationContext {
         self.shared.lock().replaying
     }
 
-    /// Logs a line, once: not in replay.
+    /// Logs a line, once: not in replay, and not by what runs when the code is put away between two turns.
     pub fn log(&self, message: impl fmt::Display) {
-        if !self.is_replaying() {
+        let inner = self.shared.lock();
+        let silent = inner.replaying || inner.closing;
+        drop(inner);
+        if !silent {
             tracing::info!(orchestration = self.name(), instance_id = %self.instance_id(), "{message}");
         }
     }

@@ -6,7 +6,7 @@ declare
 begin
   if v_hub is null then
     raise exception 'there is no task hub ''%''', p_hub
-      using errcode = 'ED404', hint = 'A hub is made when the first worker or client opens it.';
+      using errcode = 'ED404', hint = 'A hub is made when the first worker opens it, or something is started in it.';
   end if;
   return v_hub;
 end

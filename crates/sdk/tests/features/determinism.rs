@@ -56,6 +56,15 @@ impl Log {
     }
 }
 
+/// Logs when the code comes to its end, and must not when the code is only put away.
+struct Goodbye(OrchestrationContext);
+
+impl Drop for Goodbye {
+    fn drop(&mut self) {
+        self.0.log("before step 4, which is the end");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_line_is_logged_once_however_often_the_code_is_replayed() {
     let log = Log::default();
@@ -64,6 +73,7 @@ async fn a_line_is_logged_once_however_often_the_code_is_replayed() {
     // The workers of a test run on its own thread.
     let _captured = tracing::subscriber::set_default(subscriber);
     let functions = functions().orchestration(FICKLE, async |ctx: OrchestrationContext, (): ()| {
+        let _goodbye = Goodbye(ctx.clone());
         for step in 0..4 {
             ctx.log(format_args!("before step {step}"));
             ctx.call_activity(&INC, step).await?;
@@ -76,7 +86,7 @@ async fn a_line_is_logged_once_however_often_the_code_is_replayed() {
         run.assert_completed(&4);
         let written = log.take();
         let lines: Vec<_> = written.lines().filter(|line| line.contains("before step")).collect();
-        assert_eq!(lines.len(), 4, "{mode:?}: {written}");
+        assert_eq!(lines.len(), 5, "{mode:?}: {written}");
         let id = run.history().record().instance_id.to_string();
         for (step, line) in lines.iter().enumerate() {
             assert!(line.contains(&format!("before step {step}")) && line.contains(&id), "{mode:?}: {line}");

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 
 /// Asks; without a terminal, or with any answer but yes, `refused` is the error.
 pub fn ask(question: &str, refused: &str) -> Result<(), Box<dyn Error>> {
-    let refused = format!("{refused}: add --yes to go ahead with many instances at once");
+    let refused = format!("{refused}: add --yes to go ahead without being asked");
     if !io::stdin().is_terminal() {
         return Err(refused.into());
     }

@@ -79,14 +79,19 @@ impl Connection {
         &self.schema
     }
 
-    /// The database as people may see it: without password and parameters.
+    /// The hub and its database as people may see them.
     pub fn place(&self) -> String {
+        format!("the task hub '{}' at {}", self.hub, self.database())
+    }
+
+    /// The database without password and parameters.
+    pub fn database(&self) -> String {
         let parsed = self.url().ok().and_then(|url| url::Url::parse(url).ok());
         let Some(mut url) = parsed else { return "the database".to_owned() };
         // A URL that cannot hold a password has none to hide.
         let _ = url.set_password(None);
         url.set_query(None);
-        format!("the task hub '{}' at {url}", self.hub)
+        url.to_string()
     }
 
     pub fn builder(&self) -> Result<PostgresOptionsBuilder, Box<dyn Error>> {

@@ -1,11 +1,12 @@
 //! `everdure history`: what happened to an instance.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Args;
-use everdure::{ClientError, InstanceId};
+use everdure::InstanceId;
 
-use crate::connection::{Connection, block_on};
+use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
 use crate::{events, output};
 
@@ -17,7 +18,7 @@ Examples:
 /// Characters of an event's detail that fit beside the rest.
 const DETAIL: usize = 80;
 
-/// Show what happened to an instance: the events of its current execution, in order.
+/// Show what happened to an instance: the events of its current execution, in order, or of a former one.
 ///
 /// Each turn opens with OrchestratorStarted, the execution with ExecutionStarted. ID is the id of the step that an
 /// event schedules or answers.
@@ -29,6 +30,10 @@ pub struct History {
 
     /// The instance
     id: InstanceId,
+
+    /// A former execution, by its number from 0, if the hub keeps them (setting retention.executions)
+    #[arg(long, value_name = "N")]
+    execution: Option<i32>,
 
     /// Print details whole, however long
     #[arg(long)]
@@ -43,8 +48,8 @@ pub fn run(arguments: &History) -> Outcome {
     block_on(async {
         let hub = arguments.connection.open().await?;
         let id = &arguments.id;
-        let (record, turns) =
-            hub.backend.get_history(id.clone()).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
+        let found = hub.backend.get_history(id.clone(), arguments.execution).await?;
+        let Some((record, turns)) = found else { return Err(missing(&hub, id).await?) };
         let events = events::flatten(&record, &turns);
         if arguments.json {
             output::json(&events.iter().map(events::to_json).collect())?;
@@ -57,4 +62,10 @@ pub fn run(arguments: &History) -> Outcome {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+async fn missing(hub: &Hub, id: &InstanceId) -> Result<Box<dyn Error>, Box<dyn Error>> {
+    let there = hub.client.executions(id).await?;
+    let numbers: Vec<_> = there.iter().map(|execution| execution.execution.to_string()).collect();
+    Ok(format!("instance '{id}' has no such execution, only: {}", numbers.join(", ")).into())
 }

@@ -19,6 +19,7 @@ mod demo;
 mod dev;
 mod get;
 mod history;
+mod hub;
 mod list;
 mod migrate;
 mod purge;
@@ -67,6 +68,7 @@ enum Command {
     DemoWorker(demo::DemoWorker),
     Dev(dev::Dev),
     Migrate(migrate::Migrate),
+    Hub(hub::HubCommand),
     Start(start::Start),
     Get(get::Get),
     List(Box<list::List>),
@@ -96,6 +98,7 @@ fn main() -> ExitCode {
         Command::DemoWorker(arguments) => demo::run_worker(&arguments).map(done),
         Command::Dev(arguments) => dev::run(&arguments).map(done),
         Command::Migrate(arguments) => migrate::run(&arguments),
+        Command::Hub(arguments) => hub::run(&arguments),
         Command::Start(arguments) => start::run(&arguments),
         Command::Get(arguments) => get::run(&arguments),
         Command::List(arguments) => list::run(&arguments),

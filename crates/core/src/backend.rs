@@ -11,9 +11,9 @@ use async_trait::async_trait;
 
 use crate::{
     AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
-    CreateInstance, CreateOutcome, Demote, DemoteOutcome, HistoryTurn, InstanceId, InstanceKey, InstanceQuery,
-    InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease,
-    Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+    CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HistoryTurn, InstanceId, InstanceKey,
+    InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
+    NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
@@ -101,8 +101,17 @@ pub trait Backend: Send + Sync + 'static {
     /// How many instances match, counted up to `cap`; the page of the query is of no matter.
     async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64>;
 
-    /// The turns of the current execution; `None` when there is no such instance.
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>>;
+    /// The executions of an instance that are there, oldest first: the current one, and former ones if the hub keeps
+    /// them (see [`crate::SettingName::Executions`]). Empty when there is no such instance.
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>>;
+
+    /// The turns of an execution, by its generation number; of the current one without. `None` when there is no such
+    /// instance, or execution of it. The record is that of [`InstanceRecord::of_execution`].
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>>;
 
     /// Removes instances with all that belongs to them.
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome>;
@@ -110,7 +119,7 @@ pub trait Backend: Send + Sync + 'static {
     /// Removes instances that have been kept for as long as the hub's settings say, at most `limit` of them.
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome>;
 
-    /// Decides a setting of the hub (see [`crate::Retention::read`]); `None` gives it its default back.
+    /// Decides a setting of the hub (see [`crate::Setting::read`]); `None` gives it its default back.
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()>;
 
     /// What has been decided for the hub, by name; what is not in it has its default.

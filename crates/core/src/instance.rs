@@ -140,6 +140,47 @@ pub struct InstanceRecord {
     pub failure: Option<FailureDetails>,
 }
 
+impl InstanceRecord {
+    /// The record as it stood when that execution ended by continue-as-new; unchanged if it is the current one.
+    #[must_use]
+    pub fn of_execution(self, execution: Execution) -> Self {
+        if execution.execution == self.execution {
+            return self;
+        }
+        Self {
+            execution_id: execution.execution_id,
+            execution: execution.execution,
+            version: execution.version,
+            input: execution.input,
+            turn: execution.turn,
+            status: OrchestrationStatus::Running,
+            updated_at: execution.ended_at.unwrap_or(self.updated_at),
+            completed_at: None,
+            output: None,
+            custom_status: None,
+            failure: None,
+            ..self
+        }
+    }
+}
+
+/// One generation of an instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Execution {
+    /// Its number, from 0.
+    pub execution: i32,
+    /// Its id.
+    pub execution_id: ExecutionId,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its input.
+    pub input: Option<String>,
+    /// Its last turn.
+    pub turn: i64,
+    /// When it ended; the current one may not have.
+    pub ended_at: Option<Timestamp>,
+}
+
 /// Which instances; conditions are combined with *and*, an empty one does not restrict.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceQuery {

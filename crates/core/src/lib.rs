@@ -38,13 +38,13 @@ pub use failure::FailureDetails;
 pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryTurn, ParentLink};
 pub use ids::{DispatchId, ExecutionId, InstanceId, InstanceKey, InvalidId, MessageNumber, NodeId, RequestId};
 pub use instance::{
-    CreateInstance, CreateOutcome, CustomStatusIs, InstanceQuery, InstanceRecord, Page, PageToken, PurgeFilter,
-    PurgeOutcome, ReusePolicy, SendMessage, SendOutcome,
+    CreateInstance, CreateOutcome, CustomStatusIs, Execution, InstanceQuery, InstanceRecord, Page, PageToken,
+    PurgeFilter, PurgeOutcome, ReusePolicy, SendMessage, SendOutcome,
 };
 pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};
 pub use node::{NodeLease, Reaped, RegisterNode};
-pub use setting::Retention;
+pub use setting::{Setting, SettingName};
 pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
 pub use status::OrchestrationStatus;
 pub use turn::{InboxItem, OpenTurn, TurnError};

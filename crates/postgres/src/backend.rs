@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool, PoolError};
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId,
-    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
+    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
     SendOutcome, Timestamp,
 };
@@ -94,6 +94,9 @@ impl PostgresBackend {
         tls: &tokio_postgres_rustls::MakeRustlsConnect,
         apply: bool,
     ) -> BackendResult<Migrated> {
+        if options.create_database {
+            Self::create_database(options).await?;
+        }
         let connected = Connector::direct(options, tls).connect().await;
         let mut client = connected.map_err(|error| fault("connecting to the database", error))?;
         connect::check_version(&client).await?;
@@ -263,8 +266,16 @@ impl Backend for PostgresBackend {
         self.count(&query, cap).await
     }
 
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
-        self.read_history(id).await
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
+        self.read_executions(id).await
+    }
+
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.read_history(id, execution).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -6,6 +6,7 @@
 //! Deliberately absent: any SQL besides calls of the functions in `sql/`, and any decision about orchestrations,
 //! which is `everdure-core`'s.
 
+mod administration;
 mod backend;
 mod claims;
 mod clock;
@@ -22,6 +23,7 @@ mod rows;
 mod settings;
 mod tls;
 
+pub use administration::TaskHub;
 pub use backend::PostgresBackend;
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub use options::{PostgresOptions, PostgresOptionsBuilder};

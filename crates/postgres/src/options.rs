@@ -37,6 +37,7 @@ pub struct PostgresOptions {
     pub(crate) migrate: bool,
     pub(crate) listen: bool,
     pub(crate) create_hub: bool,
+    pub(crate) create_database: bool,
 }
 
 impl PostgresOptions {
@@ -81,6 +82,7 @@ impl PostgresOptions {
                 migrate: true,
                 listen: true,
                 create_hub: true,
+                create_database: false,
             },
         })
     }
@@ -174,6 +176,13 @@ impl PostgresOptionsBuilder {
     #[must_use]
     pub fn create_hub(mut self, create: bool) -> Self {
         self.options.create_hub = create;
+        self
+    }
+
+    /// Whether to make the database when there is none of that name. Not by default: a misspelt name would make one.
+    #[must_use]
+    pub fn create_database(mut self, create: bool) -> Self {
+        self.options.create_database = create;
         self
     }
 

@@ -1,8 +1,8 @@
 //! Looking at instances, and removing them.
 
 use everdure_core::{
-    BackendError, BackendResult, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, Page, PageToken, PurgeFilter,
-    PurgeOutcome,
+    BackendError, BackendResult, Execution, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, Page, PageToken,
+    PurgeFilter, PurgeOutcome,
 };
 
 use tokio::time::Instant;
@@ -57,18 +57,23 @@ impl PostgresBackend {
     pub(crate) async fn read_history(
         &self,
         id: InstanceId,
+        execution: Option<i32>,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         let deadline = Instant::now() + self.deadline;
         let mut pause = Pause::default();
         loop {
-            match self.try_read_history(&id).await {
+            match self.try_read_history(&id, execution).await {
                 Err(error) if error.is_transient() && Instant::now() < deadline => pause.wait().await,
                 read => return read,
             }
         }
     }
 
-    async fn try_read_history(&self, id: &InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+    async fn try_read_history(
+        &self,
+        id: &InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         let doing = "reading a history";
         // Record and turns of one moment: they are written together, so a snapshot sees them together.
         let mut client = self.client().await?;
@@ -83,8 +88,21 @@ impl PostgresBackend {
         let call = self.call("_get_instances", 3);
         let found = transaction.query_opt(&call, &[&self.hub, &vec![id.as_str()], &true]).await.map_err(failed)?;
         let Some(record) = found.as_ref().map(rows::record).transpose()? else { return Ok(None) };
+        let mut former = None;
+        if let Some(wanted) = execution.filter(|execution| *execution != record.execution) {
+            let call = self.call("_get_executions", 2);
+            let all = transaction.query(&call, &[&self.hub, &id.as_str()]).await.map_err(failed)?;
+            let all = all.iter().map(rows::execution).collect::<BackendResult<Vec<_>>>()?;
+            let Some(found) = all.into_iter().find(|found| found.execution == wanted) else { return Ok(None) };
+            former = Some(found);
+        }
+        let number = former.as_ref().map_or(record.execution, |former| former.execution);
         let call = self.call("_get_history", 2);
-        let rows = transaction.query(&call, &[&record.key.0, &record.execution]).await.map_err(failed)?;
+        let rows = transaction.query(&call, &[&record.key.0, &number]).await.map_err(failed)?;
+        let record = match former {
+            Some(former) => record.of_execution(former),
+            None => record,
+        };
         transaction.commit().await.map_err(failed)?;
         let turns = rows
             .iter()
@@ -92,6 +110,11 @@ impl PostgresBackend {
         let mut turns = turns.collect::<BackendResult<Vec<_>>>()?;
         rows::derive_end(&record, &mut turns);
         Ok(Some((record, turns)))
+    }
+
+    pub(crate) async fn read_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
+        let rows = self.query("reading executions", "_get_executions", 2, &[&self.hub, &id.as_str()]).await?;
+        rows.iter().map(rows::execution).collect()
     }
 
     pub(crate) async fn purge(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -1,8 +1,9 @@
 //! From rows to the vocabulary. What cannot be understood is an error that names the row; nothing is guessed.
 
 use everdure_core::{
-    BackendError, BackendResult, BoxError, EventData, ExecutionId, ExecutionStarted, HistoryTurn, InstanceId,
-    InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber, OrchestrationStatus, Tags, Timestamp,
+    BackendError, BackendResult, BoxError, EventData, Execution, ExecutionId, ExecutionStarted, HistoryTurn,
+    InstanceId, InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber, OrchestrationStatus, Tags,
+    Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -75,6 +76,17 @@ pub(crate) fn derive_end(record: &InstanceRecord, turns: &mut [HistoryTurn]) {
         result.clone_from(&record.output);
         failure.clone_from(&record.failure);
     }
+}
+
+pub(crate) fn execution(row: &Row) -> BackendResult<Execution> {
+    Ok(Execution {
+        execution: get(row, "execution")?,
+        execution_id: execution_id(row)?,
+        version: get(row, "version")?,
+        input: get(row, "input")?,
+        turn: get(row, "turn")?,
+        ended_at: get(row, "ended_at")?,
+    })
 }
 
 pub(crate) fn history_turn(turn: i64, time: Timestamp, events: &str) -> BackendResult<HistoryTurn> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use everdure_core::{BackendResult, PurgeOutcome, Retention};
+use everdure_core::{BackendResult, PurgeOutcome, Setting, SettingName};
 use tokio_postgres::types::ToSql;
 
 use crate::backend::PostgresBackend;
@@ -19,8 +19,8 @@ impl PostgresBackend {
 
     pub(crate) async fn write_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
         match value {
-            Some(value) => _ = Retention::read(name, value)?,
-            None => _ = Retention::read_name(name)?,
+            Some(value) => _ = Setting::read(name, value)?,
+            None => _ = SettingName::read(name)?,
         }
         let parameters: [&(dyn ToSql + Sync); 3] = [&name, &value, &self.hub_name];
         self.query("deciding a setting", "set_hub_setting", 3, &parameters).await?;

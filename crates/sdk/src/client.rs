@@ -11,8 +11,8 @@ mod waiters;
 use std::sync::Arc;
 
 use everdure_core::{
-    Backend, BackendResult, CreateInstance, CreateOutcome, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord,
-    Limits, MessageBody, Page, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
+    Backend, BackendResult, CreateInstance, CreateOutcome, Execution, HistoryTurn, InstanceId, InstanceQuery,
+    InstanceRecord, Limits, MessageBody, Page, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
 };
 use everdure_engine::NodeHandle;
 use serde::Serialize;
@@ -129,12 +129,31 @@ impl Client {
         Ok(self.backend.count_instances(query, cap).await?)
     }
 
+    /// The executions that are there, oldest first; the last one is the current one. Former ones only where the hub
+    /// keeps them (setting `retention.executions`).
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn executions(&self, id: &InstanceId) -> Result<Vec<Execution>, ClientError> {
+        let found = self.backend.get_executions(id.clone()).await?;
+        if found.is_empty() { Err(ClientError::NotFound(id.clone())) } else { Ok(found) }
+    }
+
+    /// The turns of a former execution, by its generation number.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance, or no such execution of it.
+    pub async fn execution_history(&self, id: &InstanceId, execution: i32) -> Result<Vec<HistoryTurn>, ClientError> {
+        let found = self.backend.get_history(id.clone(), Some(execution)).await?;
+        found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
+    }
+
     /// The turns of the current execution.
     ///
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryTurn>, ClientError> {
-        let found = self.backend.get_history(id.clone()).await?;
+        let found = self.backend.get_history(id.clone(), None).await?;
         found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
     }
 

@@ -52,12 +52,12 @@ pub use client::{Client, ClientError, Start};
 pub use context::OrchestrationContext;
 pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{
-    CustomStatusIs, ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord,
-    OrchestrationStatus, Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
+    CustomStatusIs, Execution, ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery,
+    InstanceRecord, OrchestrationStatus, Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
 pub use everdure_engine::{CancellationToken, InMemoryBackend, NodeOptions};
 #[cfg(feature = "postgres")]
-pub use everdure_postgres::{PostgresBackend, PostgresOptions, PostgresOptionsBuilder};
+pub use everdure_postgres::{PostgresBackend, PostgresOptions, PostgresOptionsBuilder, TaskHub};
 pub use failure::{CallError, Failure};
 pub use functions::{DuplicateName, Functions};
 pub use handle::{Activity, Orchestration};

@@ -144,7 +144,7 @@ async fn after_a_crash_no_recorded_step_runs_again() {
     hub.client.start(&LONG, 0).id(id.clone()).await.expect("started");
     let scheduled = |turns: &[everdure::HistoryTurn]| turns.len() >= 2;
     tokio::time::timeout(PATIENCE, async {
-        while !scheduled(&hub.backend.get_history(id.clone()).await.expect("readable").expect("there").1) {
+        while !scheduled(&hub.backend.get_history(id.clone(), None).await.expect("readable").expect("there").1) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
@@ -155,7 +155,7 @@ async fn after_a_crash_no_recorded_step_runs_again() {
     let result: u32 = hub.client.wait_for_completion(&id, PATIENCE).await.expect("completed");
     assert_eq!(result, 3);
     assert_eq!(hub.runs.steps.load(Ordering::SeqCst), 2);
-    let (_, turns) = hub.backend.get_history(id).await.expect("readable").expect("there");
+    let (_, turns) = hub.backend.get_history(id, None).await.expect("readable").expect("there");
     let results = turns.iter().flat_map(|turn| &turn.events);
     let results = results.filter(|event| matches!(event.data, EventData::TaskCompleted { .. })).count();
     assert_eq!(results, 3, "each result stands in history once");

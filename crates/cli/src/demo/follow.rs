@@ -144,7 +144,7 @@ impl Drop for Run<'_> {
 }
 
 async fn look(hub: &Hub, id: &InstanceId) -> Result<Seen, Box<dyn Error>> {
-    let found = hub.backend.get_history(id.clone()).await?;
+    let found = hub.backend.get_history(id.clone(), None).await?;
     let (record, turns) = found.ok_or_else(|| everdure::ClientError::NotFound(id.clone()))?;
     Ok(Seen { record, turns })
 }

@@ -35,7 +35,7 @@ pub async fn outputs(backend: &PostgresBackend, told: &[Told]) {
 /// Turns without gaps, and no step answered twice.
 pub async fn histories(backend: &PostgresBackend, told: &[Told]) {
     for told in told {
-        let (record, turns) = backend.get_history(told.id.clone()).await.expect("readable").expect("it was told");
+        let (record, turns) = backend.get_history(told.id.clone(), None).await.expect("readable").expect("it was told");
         let first = record.turn - turns.len() as i64 + 1;
         let numbers: Vec<_> = turns.iter().map(|turn| turn.turn).collect();
         assert_eq!(numbers, (first..=record.turn).collect::<Vec<_>>(), "the turns of '{}'", told.id);

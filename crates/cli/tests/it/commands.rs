@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Cli, worker};
+use crate::support::{Cli, server, worker};
 
 fn ids(list: &Value) -> Vec<&str> {
     let list = list.as_array().expect("an array").iter();
@@ -246,4 +246,31 @@ fn migrating_again_changes_nothing() {
     let second = cli.json(&["migrate", "--schema", "another_one"]);
     assert_eq!((&second["from"], &second["changed"]), (&first["to"], &json!(false)));
     cli.ok(&["list", "--schema", "another_one"]);
+}
+
+#[test]
+fn hubs_are_made_listed_and_deleted() {
+    let cli = Cli::at(&server().url_for("made by migrate"), "first");
+    let said = cli.fails(1, &["hub", "list"]);
+    assert!(said.contains("create the database"), "{said}");
+    cli.ok(&["migrate", "--create-database"]);
+    cli.ok(&["hub", "create", "second"]);
+    let names = |cli: &Cli| {
+        let hubs = cli.json(&["hub", "list"]);
+        let hubs = hubs.as_array().expect("an array").iter();
+        hubs.map(|hub| hub["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&cli), ["first", "second"]);
+    cli.ok(&["start", "anything", "--id", "i"]);
+    let said = cli.fails(1, &["hub", "delete", "first"]);
+    assert!(said.contains("--yes"), "{said}");
+    let said = cli.ok(&["hub", "delete", "first", "--yes"]);
+    assert!(said.contains("with 1 instances"), "{said}");
+    assert_eq!(names(&cli), ["second"]);
+    let said = cli.fails(1, &["hub", "delete", "first", "--yes"]);
+    assert!(said.contains("no task hub 'first'"), "{said}");
+    cli.ok(&["migrate", "--recreate", "--yes"]);
+    assert_eq!(names(&cli), ["first"], "all is new");
+    let said = cli.fails(1, &["history", "nobody", "--execution", "3"]);
+    assert!(said.contains("nobody"), "{said}");
 }

@@ -1,7 +1,7 @@
 //! Writing a turn: first every condition, then every change.
 
 use everdure_core::{
-    Checkpoint, CheckpointOutcome, ChildOutcome, FailureDetails, HistoryTurn, InstanceKey, Landed, Message,
+    Checkpoint, CheckpointOutcome, ChildOutcome, Execution, FailureDetails, HistoryTurn, InstanceKey, Landed, Message,
     MessageBody, NewChild, NodeId, OutboundMessage, Sent, Target, Timestamp,
 };
 
@@ -70,9 +70,11 @@ fn apply(store: &mut Store, checkpoint: Checkpoint, now: Timestamp) -> Landed {
 }
 
 fn write_row(store: &mut Store, checkpoint: &Checkpoint, now: Timestamp) {
+    let keeps = store.settings.contains_key("retention.executions");
     // Unwrap safety: the check has found the row, and the store is locked since.
     let row = store.rows.get_mut(&checkpoint.key).expect("the row was there a moment ago");
     row.turn += 1;
+    let turn = HistoryTurn { turn: row.turn, time: checkpoint.time, events: checkpoint.events.clone() };
     row.status = checkpoint.status;
     row.updated_at = now;
     if let Some(custom_status) = &checkpoint.custom_status {
@@ -86,16 +88,18 @@ fn write_row(store: &mut Store, checkpoint: &Checkpoint, now: Timestamp) {
     match &checkpoint.next_execution {
         Some(next) => {
             row.messages.retain(|_, message| message.execution.is_none());
-            row.history.clear();
+            let mut history = std::mem::take(&mut row.history);
+            if keeps {
+                history.push(turn);
+                row.former.push((Execution { ended_at: Some(now), ..row.execution() }, history));
+            }
             row.execution += 1;
             row.execution_turn = row.turn;
             row.started.execution_id = next.execution_id;
             row.started.version.clone_from(&next.version);
             row.started.input.clone_from(&next.input);
         }
-        None => {
-            row.history.push(HistoryTurn { turn: row.turn, time: checkpoint.time, events: checkpoint.events.clone() })
-        }
+        None => row.history.push(turn),
     }
     if checkpoint.status.is_terminal() {
         row.output.clone_from(&checkpoint.output);

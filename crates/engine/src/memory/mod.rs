@@ -16,10 +16,10 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
-    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
+    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    Retention, ReusePolicy, SendMessage, SendOutcome, Timestamp,
+    ReusePolicy, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -279,9 +279,18 @@ impl Backend for InMemoryBackend {
         Ok(queries::count_instances(&self.lock().0, &query, cap))
     }
 
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         let (mut store, _) = self.lock();
-        Ok(store.row_of(&id).map(|(key, row)| (row.record(key, true), row.history.clone())))
+        Ok(store.row_of(&id).map(|(_, row)| row.executions()).unwrap_or_default())
+    }
+
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        let (mut store, _) = self.lock();
+        Ok(store.row_of(&id).and_then(|(key, row)| row.history_of(key, execution.unwrap_or(row.execution))))
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
@@ -297,11 +306,11 @@ impl Backend for InMemoryBackend {
         let (mut store, _) = self.lock();
         match value {
             Some(value) => {
-                Retention::read(name, value)?;
+                Setting::read(name, value)?;
                 store.settings.insert(name.to_owned(), value.to_owned());
             }
             None => {
-                Retention::read_name(name)?;
+                SettingName::read(name)?;
                 store.settings.remove(name);
             }
         }

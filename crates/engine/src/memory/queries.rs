@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use everdure_core::{
     BackendError, BackendResult, InstanceId, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken,
-    PurgeFilter, PurgeOutcome, Retention, Timestamp,
+    PurgeFilter, PurgeOutcome, Setting, SettingName, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -84,15 +84,20 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
 }
 
 pub(super) fn purge_expired(store: &mut Store, limit: u32, now: Timestamp) -> BackendResult<PurgeOutcome> {
-    let settings = store.settings.iter().map(|(name, value)| Retention::read(name, value));
-    let mut settings = settings.collect::<BackendResult<Vec<_>>>()?;
-    // Those for one orchestration first.
-    settings.sort_by_key(|setting| setting.name.is_none());
+    let settings = store.settings.iter().map(|(name, value)| Setting::read(name, value));
+    let settings = settings.collect::<BackendResult<Vec<_>>>()?;
+    let span = |setting: &Setting| TimeDelta::from_std(setting.kept).ok();
+    let executions = settings.iter().find(|setting| setting.name == SettingName::Executions).and_then(span);
+    let before = now - executions.unwrap_or_default();
+    for row in store.rows.values_mut() {
+        row.former.retain(|(execution, _)| execution.ended_at.is_none_or(|ended| ended > before));
+    }
     let expired = |row: &Row| {
-        let fits = |setting: &&Retention| {
-            setting.status == row.status && setting.name.as_ref().is_none_or(|name| *name == row.started.name)
+        let for_name = |wanted: Option<&str>| {
+            let wanted = SettingName::Retention { status: row.status, name: wanted.map(str::to_owned) };
+            settings.iter().find(|setting| setting.name == wanted)
         };
-        let kept = settings.iter().find(fits).and_then(|setting| TimeDelta::from_std(setting.kept).ok());
+        let kept = for_name(Some(&row.started.name)).or_else(|| for_name(None)).and_then(span);
         kept.zip(row.completed_at).is_some_and(|(kept, completed)| completed <= now - kept)
     };
     let keys = store.rows.iter().filter(|(_, row)| expired(row)).map(|(key, _)| *key).collect();

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use everdure_core::{
-    ActivityId, ActivityTask, DispatchId, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey, InstanceRecord,
-    Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink, RequestId, Timestamp,
+    ActivityId, ActivityTask, DispatchId, Execution, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey,
+    InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink,
+    RequestId, Timestamp,
 };
 
 /// A live process.
@@ -36,6 +37,8 @@ pub(super) struct Row {
     pub due_at: Option<Timestamp>,
     pub messages: BTreeMap<MessageNumber, Message>,
     pub history: Vec<HistoryTurn>,
+    /// Executions that ended by continue-as-new, where the hub keeps them.
+    pub former: Vec<(Execution, Vec<HistoryTurn>)>,
 }
 
 /// An activity that waits for a worker, or runs on one.
@@ -85,6 +88,7 @@ impl Row {
             due_at,
             messages: BTreeMap::new(),
             history: Vec::new(),
+            former: Vec::new(),
         }
     }
 
@@ -107,6 +111,31 @@ impl Row {
         self.locked_by = None;
         self.due_at = None;
         self.messages.clear();
+    }
+
+    /// The current execution, ended or not.
+    pub fn execution(&self) -> Execution {
+        Execution {
+            execution: self.execution,
+            execution_id: self.started.execution_id,
+            version: self.started.version.clone(),
+            input: self.started.input.clone(),
+            turn: self.turn,
+            ended_at: self.completed_at,
+        }
+    }
+
+    pub fn executions(&self) -> Vec<Execution> {
+        self.former.iter().map(|(execution, _)| execution.clone()).chain([self.execution()]).collect()
+    }
+
+    pub fn history_of(&self, key: InstanceKey, execution: i32) -> Option<(InstanceRecord, Vec<HistoryTurn>)> {
+        let record = self.record(key, true);
+        if execution == self.execution {
+            return Some((record, self.history.clone()));
+        }
+        let (former, turns) = self.former.iter().find(|(former, _)| former.execution == execution)?;
+        Some((record.of_execution(former.clone()), turns.clone()))
     }
 
     pub fn record(&self, key: InstanceKey, payloads: bool) -> InstanceRecord {

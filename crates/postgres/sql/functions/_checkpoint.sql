@@ -23,6 +23,7 @@ declare
   v_details json[] := '{}';
   v_ended bigint[];
   v_continued bigint[];
+  v_kept boolean;
   v_count bigint;
   r record;
 begin
@@ -89,10 +90,21 @@ begin
       where k.key = any (v_ended) or x.execution is not null));
   end if;
   if v_continued is not null then
-    delete from everdure.history h
-    where h.ctid = any (array(
-      select x.ctid from unnest(v_continued) k(key)
-      cross join lateral (select x.ctid from everdure.history x where x.key = k.key offset 0) x));
+    v_kept := exists (
+      select from everdure.hub_settings s where s.hub_id = p_hub and s.name = 'retention.executions');
+    if v_kept then
+      insert into everdure.executions (key, execution, hub_id, execution_id, version, input, turn, ended_at)
+      select i.key, i.execution, i.hub_id, i.execution_id, i.version, i.input, i.turn + 1, v_now
+      from unnest(v_continued) k(key)
+      cross join lateral (select * from everdure.instances x where x.key = k.key limit 1) i;
+    else
+      delete from everdure.history h
+      where h.ctid = any (array(
+        select x.ctid from unnest(p_keys, p_executions) k(key, execution)
+        cross join lateral (
+          select x.ctid from everdure.history x where x.key = k.key and x.execution = k.execution offset 0) x
+        where k.key = any (v_continued)));
+    end if;
   end if;
 
   update everdure.instances i
@@ -129,7 +141,7 @@ begin
   select u.key, u.execution, u.turn + 1, u.at, u.events::json
   from unnest(p_keys, p_executions, p_turns, p_times, p_events, p_kinds)
        with ordinality u(key, execution, turn, at, events, kind, n)
-  where u.kind <> 2 and v_codes[u.n] = 'L';
+  where (u.kind <> 2 or v_kept) and v_codes[u.n] = 'L';
 
   perform everdure._add_outcomes('checkpoint', json_build_object(
     'codes', array_to_string(v_codes, ''), 'details', array_to_json(v_details)));

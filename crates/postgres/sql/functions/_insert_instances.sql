@@ -4,7 +4,7 @@
 -- replaced in place, under the new key, so that its id is never free in between. Codes: C created, D the same
 -- request had created it, A an instance has the id, B busy: try again.
 -- Locks: instances (new ones in the order given, which is by id; replaced ones without waiting), then what belongs
--- to the replaced. SQLSTATE: 55P03 when another transaction is creating one of the ids.
+-- to the replaced. SQLSTATEs: 55P03 when another transaction is creating one of the ids, ED404 when the hub was deleted.
 create or replace function everdure._insert_instances(
   p_hub int, p_node bigint, p_now timestamptz, p_ids text[], p_execution_ids uuid[], p_names text[], p_versions text[],
   p_inputs text[], p_tags text[], p_parents text[], p_scheduled timestamptz[], p_replace boolean[],
@@ -19,6 +19,10 @@ declare
   v_old everdure.instances;
   v_found boolean;
 begin
+  if not exists (select from everdure.task_hubs t where t.hub_id = p_hub) then
+    raise exception 'the task hub has been deleted' using errcode = 'ED404',
+      hint = 'Open it again, and it is made anew.';
+  end if;
   select array_agg(nextval('everdure.instance_keys') order by u.n) into v_keys
   from generate_series(1, cardinality(p_ids)) u(n);
   with won as (
@@ -84,6 +88,7 @@ begin
         else
           delete from everdure.messages m where m.key = v_old.key;
           delete from everdure.activities a where a.key = v_old.key;
+          delete from everdure.executions e where e.key = v_old.key;
           delete from everdure.history h where h.key = v_old.key;
           update everdure.instances i
           set key = v_keys[v_item], turn = 0, execution_turn = 0, execution = 0, claim = 0, status = 6,

@@ -1,4 +1,4 @@
--- Removes at most p_limit instances that have been kept for as long as the hub's settings say; one session at a time,
+-- Removes at most p_limit instances, and as many former executions, that have been kept for as long as the hub's settings say; one session at a time,
 -- others find nothing to do. What somebody is just reading for update is left for the next time. Returns how many, and
 -- whether nothing that has expired is left. Locks: those of _purge_instances.
 create or replace function everdure._purge_expired(p_hub int, p_limit int)
@@ -12,7 +12,7 @@ begin
   purged := 0;
   complete := true;
   select min(s.value::interval) into v_shortest
-  from everdure.hub_settings s where s.hub_id = p_hub and s.name like 'retention.%';
+  from everdure.hub_settings s where s.hub_id = p_hub and s.name like 'retention.%' and s.name <> 'retention.executions';
   if v_shortest is not null and pg_try_advisory_xact_lock(hashtextextended('everdure._purge_expired', p_hub)) then
     select coalesce(array_agg(e.key), '{}') into v_keys from (
       select i.key from everdure.instances i
@@ -27,6 +27,7 @@ begin
     purged := everdure._purge_instances(v_keys, false);
     complete := cardinality(v_keys) < p_limit;
   end if;
+  complete := everdure._expire_executions(p_hub, p_limit) < p_limit and complete;
   return next;
 end
 $$;

@@ -1,5 +1,5 @@
 -- Removes these instances with all that belongs to them. Without p_force only those that have ended. Returns how
--- many. Locks: instances (by key), messages, activities, history.
+-- many. Locks: instances (by key), messages, activities, executions, history.
 create or replace function everdure._purge_instances(p_keys bigint[], p_force boolean) returns bigint
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
@@ -13,6 +13,7 @@ begin
     if found then
       delete from everdure.messages m where m.key = v_key;
       delete from everdure.activities a where a.key = v_key;
+      delete from everdure.executions e where e.key = v_key;
       delete from everdure.history h where h.key = v_key;
       delete from everdure.instances i where i.key = v_key;
       v_purged := v_purged + 1;

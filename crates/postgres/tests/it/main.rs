@@ -3,6 +3,7 @@
 mod proxy;
 mod support;
 
+mod administration;
 mod conformance;
 mod plans;
 mod queries;

@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 22] = [
+const METHODS: [(&str, &str); 23] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -37,6 +37,7 @@ const METHODS: [(&str, &str); 22] = [
     ("get_instances", "_get_instances"),
     ("query_instances", "_query_instances"),
     ("count_instances", "_count_instances"),
+    ("get_executions", "_get_executions"),
     ("get_history", "_get_history"),
     ("purge_instances", "_purge_instance"),
     ("purge_expired", "_purge_expired"),
@@ -191,7 +192,8 @@ impl Boundary {
                 scripted!(store.query_instances(InstanceQuery { page_size: 1, ..InstanceQuery::default() }))
             }
             "count_instances" => scripted!(store.count_instances(InstanceQuery::default(), 10)),
-            "get_history" => scripted!(store.get_history(id(&name))),
+            "get_executions" => scripted!(store.get_executions(id(&name))),
+            "get_history" => scripted!(store.get_history(id(&name), None)),
             "purge_instances" => {
                 scripted!(store.purge_instances(PurgeFilter::Instance { instance_id: id(&name), force: true }))
             }
@@ -265,7 +267,7 @@ async fn malformed_rows_are_corrupt_and_named() {
         .batch_execute("update everdure.history set events = '[{\"type\": \"Nonsense\"}]'")
         .await
         .expect("spoilt");
-    let error = store.get_history(id("history")).await.expect_err("nonsense");
+    let error = store.get_history(id("history"), None).await.expect_err("nonsense");
     assert!(matches!(error, BackendError::Corrupt { .. }) && error.to_string().contains("events"), "{error}");
 
     boundary

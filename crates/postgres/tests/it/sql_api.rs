@@ -81,7 +81,7 @@ async fn what_cannot_be_is_told_by_its_sqlstate() {
     let ended = client.query_one("select everdure.terminate('pending', 'never mind')", &[]).await.expect("ended");
     assert!(ended.get::<_, bool>(0));
     let id = InstanceId::new("pending").expect("a valid id");
-    let (record, turns): (_, Vec<HistoryTurn>) = backend.get_history(id).await.expect("reading").expect("there");
+    let (record, turns): (_, Vec<HistoryTurn>) = backend.get_history(id, None).await.expect("reading").expect("there");
     assert_eq!((record.status, record.output.as_deref()), (OrchestrationStatus::Terminated, Some("never mind")));
     assert!(turns.is_empty());
     let late = client.query_one("select everdure.raise_event('pending', 'e')", &[]).await.expect("dropped");

@@ -93,7 +93,7 @@ async fn each_operation_happens_once(store: &Store, proxy: &Proxy, cut: Cut) {
     let end = held.turn(store, complete("\"done\""));
     land(store, end).await;
     assert_eq!(get(store, &name).await.expect("it exists").turn, 2, "{cut:?}: no turn was written twice");
-    let (_, turns) = store.get_history(id(&name)).await.expect("readable").expect("there");
+    let (_, turns) = store.get_history(id(&name), None).await.expect("readable").expect("there");
     assert_eq!(turns.len(), 2);
 }
 

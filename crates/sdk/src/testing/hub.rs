@@ -142,7 +142,7 @@ impl TestHub {
     /// # Panics
     /// When there is none of that id.
     pub async fn history_of(&self, id: &InstanceId) -> History {
-        let found = self.backend.get_history(id.clone()).await.expect("the store is in memory");
+        let found = self.backend.get_history(id.clone(), None).await.expect("the store is in memory");
         let (record, turns) = found.unwrap_or_else(|| panic!("there is no instance '{id}'"));
         History::new(record, turns)
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, HintStream, HistoryTurn, InstanceId,
-    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
+    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
     SendOutcome, Timestamp,
 };
@@ -126,8 +126,16 @@ impl Backend for Mortal {
         self.alive().await.count_instances(query, cap).await
     }
 
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
-        self.alive().await.get_history(id).await
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
+        self.alive().await.get_executions(id).await
+    }
+
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.alive().await.get_history(id, execution).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -36,7 +36,7 @@ async fn bug_11_a_large_fan_out_loses_and_repeats_nothing() {
     doomed.kill();
     let sum: u64 = client.wait_for_completion(&id("fan"), PATIENCE).await.expect("completed");
     assert_eq!(sum, WIDTH * (WIDTH + 1) / 2);
-    let (_, turns) = backend.get_history(id("fan")).await.expect("readable").expect("there");
+    let (_, turns) = backend.get_history(id("fan"), None).await.expect("readable").expect("there");
     let events = || turns.iter().flat_map(|turn| &turn.events);
     let completed = events().filter(|event| matches!(event.data, EventData::TaskCompleted { .. })).count();
     assert_eq!(completed as u64, WIDTH);

@@ -94,8 +94,16 @@ impl Backend for Faulty {
         self.inner.count_instances(query, cap).await
     }
 
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
-        self.inner.get_history(id).await
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
+        self.inner.get_executions(id).await
+    }
+
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.inner.get_history(id, execution).await
     }
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.inner.purge_instances(filter).await

@@ -73,7 +73,7 @@ pub async fn a_checkpoint_lands_once(store: Store) {
     let record = get(&store, "i").await.expect("it exists");
     assert_eq!((record.status, record.output.as_deref()), (OrchestrationStatus::Completed, Some("\"done\"")));
     assert!(record.completed_at.is_some());
-    let history = store.get_history(id("i")).await.expect("an answer").expect("it exists").1;
+    let history = store.get_history(id("i"), None).await.expect("an answer").expect("it exists").1;
     assert_eq!(history.len(), 1);
 }
 

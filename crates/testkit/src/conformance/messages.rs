@@ -130,7 +130,7 @@ pub async fn terminating_a_pending_instance_ends_it_directly(store: Store) {
     assert!(record.completed_at.is_some());
     let node = node(&store).await;
     assert!(lock(&store, node, "nobody takes this").await.is_empty());
-    assert!(store.get_history(id("i")).await.expect("readable").is_some());
+    assert!(store.get_history(id("i"), None).await.expect("readable").is_some());
 }
 
 pub async fn a_message_that_was_not_there_spoils_the_checkpoint(store: Store) {

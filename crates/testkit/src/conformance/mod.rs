@@ -112,6 +112,7 @@ cases! {
         count_instances_stops_at_the_cap,
         a_prefix_is_taken_literally,
         history_is_returned_turn_by_turn,
+        get_executions_returns_former_ones_where_the_hub_keeps_them,
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
         purging_goes_in_bounded_steps;

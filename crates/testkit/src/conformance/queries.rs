@@ -5,8 +5,8 @@ use everdure_core::{
 };
 
 use super::fixture::{
-    Store, child, claim, complete, create, creation, event, fail, get, id, land, lock, node, run_to_end, send, task,
-    timer,
+    Store, child, claim, complete, continue_as_new, create, creation, event, fail, get, id, land, lock, node,
+    run_to_end, send, task, timer,
 };
 
 fn query() -> InstanceQuery {
@@ -131,12 +131,12 @@ pub async fn history_is_returned_turn_by_turn(store: Store) {
     let mut held = claim(&store, node, "o").await;
     let second = held.turn(&store, complete("1"));
     super::fixture::land(&store, second.clone()).await;
-    let (record, turns) = store.get_history(id("i")).await.expect("an answer").expect("it exists");
+    let (record, turns) = store.get_history(id("i"), None).await.expect("an answer").expect("it exists");
     assert_eq!((record.turn, record.status), (2, OrchestrationStatus::Completed));
     assert_eq!(turns.iter().map(|turn| turn.turn).collect::<Vec<_>>(), [1, 2]);
     assert_eq!((&turns[0].events, &turns[1].events), (&first.events, &second.events));
     assert_eq!(turns[0].time, first.time);
-    assert_eq!(store.get_history(id("nobody")).await.expect("an answer"), None);
+    assert_eq!(store.get_history(id("nobody"), None).await.expect("an answer"), None);
 }
 
 pub async fn bug_30_purging_leaves_nothing_behind(store: Store) {
@@ -183,4 +183,41 @@ pub async fn purging_goes_in_bounded_steps(store: Store) {
     assert_eq!(purged.iter().sum::<u64>(), 5);
     assert!(purged.iter().all(|step| *step <= 2));
     assert_eq!(found(&store, query()).await, ["live"]);
+}
+
+pub async fn get_executions_returns_former_ones_where_the_hub_keeps_them(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let node = node(&store).await;
+    let numbers = async || {
+        let all = store.get_executions(id("i")).await.expect("an answer");
+        all.iter().map(|execution| execution.execution).collect::<Vec<_>>()
+    };
+    claim(&store, node, "o").await.checkpoint(&store, continue_as_new(vec![]), false).await;
+    assert_eq!(numbers().await, [1], "not unless decided");
+    store.set_hub_setting("retention.executions", Some("1d")).await.expect("decided");
+    let mut held = claim(&store, node, "o").await;
+    held.checkpoint(&store, vec![timer(0, store.now())], false).await;
+    claim(&store, node, "o").await.checkpoint(&store, continue_as_new(vec![]), false).await;
+    claim(&store, node, "o").await.checkpoint(&store, complete("3"), false).await;
+    assert_eq!(numbers().await, [1, 2]);
+    let all = store.get_executions(id("i")).await.expect("an answer");
+    assert_ne!(all[0].execution_id, all[1].execution_id);
+    assert!(all.iter().all(|execution| execution.ended_at.is_some()));
+
+    let (record, turns) = store.get_history(id("i"), Some(1)).await.expect("an answer").expect("it is kept");
+    assert_eq!((record.execution, record.execution_id, record.output), (1, all[0].execution_id, None));
+    assert_eq!(turns.iter().map(|turn| turn.turn).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(turns.last().map(|turn| turn.turn), Some(all[0].turn));
+    let last = turns[1].events.last().expect("it ended").data.type_name();
+    assert_eq!(last, "ContinueAsNew");
+    let current = store.get_history(id("i"), None).await.expect("an answer").expect("it exists");
+    assert_eq!(store.get_history(id("i"), Some(2)).await.expect("an answer"), Some(current));
+    assert_eq!(store.get_history(id("i"), Some(0)).await.expect("an answer"), None);
+
+    store.set_hub_setting("retention.executions", None).await.expect("its default");
+    let outcome = store.purge_expired(100).await.expect("purging");
+    assert_eq!((outcome.purged, outcome.complete), (0, true), "the instance itself stays");
+    assert_eq!(numbers().await, [2]);
+    assert_eq!(store.get_history(id("i"), Some(1)).await.expect("an answer"), None);
+    assert_eq!(store.get_executions(id("nobody")).await.expect("an answer"), []);
 }

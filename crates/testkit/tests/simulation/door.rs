@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Hint, HintStream, HistoryTurn, InstanceId,
-    InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
+    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
     SendOutcome, Timestamp,
 };
@@ -319,8 +319,16 @@ impl Backend for Door {
         self.world.store.count_instances(query, cap).await
     }
 
-    async fn get_history(&self, id: InstanceId) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
-        self.world.store.get_history(id).await
+    async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
+        self.world.store.get_executions(id).await
+    }
+
+    async fn get_history(
+        &self,
+        id: InstanceId,
+        execution: Option<i32>,
+    ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.world.store.get_history(id, execution).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::Read;
+use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
 use everdure_core::Timestamp;
@@ -40,12 +41,18 @@ pub fn when(text: &str) -> Result<When, String> {
     if let Ok(date) = text.parse::<NaiveDate>() {
         return Ok(When::At(date.and_time(chrono::NaiveTime::MIN).and_utc()));
     }
-    span(text).map(When::FromNow).ok_or_else(|| {
+    delta(text).map(When::FromNow).ok_or_else(|| {
         format!("'{text}' is no time: use 2026-01-31T12:00:00Z, 2026-01-31, or a span such as 90s, 15m, 2h, 7d")
     })
 }
 
-fn span(text: &str) -> Option<TimeDelta> {
+/// A span of time: 90s, 15m, 2h, 7d.
+pub fn span(text: &str) -> Result<Duration, String> {
+    let span = delta(text).and_then(|delta| delta.to_std().ok());
+    span.ok_or_else(|| format!("'{text}' is not a span of time: write 90s, 15m, 2h or 7d"))
+}
+
+fn delta(text: &str) -> Option<TimeDelta> {
     let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     let number: i64 = number.parse().ok().filter(|number| *number >= 0)?;
     match unit {

@@ -8,9 +8,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
-use everdure::{InstanceId, InstanceQuery, OrchestrationStatus};
+use everdure::{InstanceId, InstanceQuery, OrchestrationStatus, PurgeFilter};
 use everdure_core::Timestamp;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -19,21 +20,25 @@ use serde_json::json;
 use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
 use crate::filter::Filter;
-use crate::{confirm, output};
+use crate::{arguments, confirm, output};
 
 const EXAMPLES: &str = "\
 Examples:
   everdure bulk terminate --name import --created-from 2h --dry-run
   everdure bulk terminate --name import --created-from 2h --reason 'wrong file' --yes
+  everdure bulk purge --completed-to 30d --recurse --time-limit 10m --yes
   everdure bulk restart --status Failed --failure-type TimeoutError --results restarted.jsonl --yes";
+
+const ENDED: [OrchestrationStatus; 3] =
+    [OrchestrationStatus::Completed, OrchestrationStatus::Failed, OrchestrationStatus::Terminated];
 
 /// Instances at once.
 const AT_ONCE: usize = 50;
 const PAGE: u32 = 500;
 
-/// Terminate or restart all instances that match.
+/// Terminate, purge or restart all instances that match.
 ///
-/// No worker is needed: pending instances are ended directly, running ones as soon as a worker takes them. Many at once
+/// No worker is needed: what no worker holds is changed directly. Many at once
 /// need --yes, or a yes on the terminal.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -55,6 +60,16 @@ enum What {
         reason: Option<String>,
 
         /// End their sub-orchestrations, too
+        #[arg(long)]
+        recurse: bool,
+    },
+    /// Remove those that have ended, with their histories
+    #[command(disable_version_flag = true)]
+    Purge {
+        #[command(flatten)]
+        common: Common,
+
+        /// Remove their sub-orchestrations, too
         #[arg(long)]
         recurse: bool,
     },
@@ -86,6 +101,10 @@ struct Common {
     #[arg(long)]
     dry_run: bool,
 
+    /// Begin no more after so long: 90s, 15m, 2h; what is left is told
+    #[arg(long, value_name = "TIME", value_parser = arguments::span)]
+    time_limit: Option<Duration>,
+
     /// Write what became of each as a line of JSON
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
@@ -105,17 +124,17 @@ pub fn run(arguments: &Bulk) -> Outcome {
             let live = [OrchestrationStatus::Pending, OrchestrationStatus::Running, OrchestrationStatus::Suspended];
             common.run("terminate", &live, async |hub: &Hub, id: InstanceId| {
                 hub.client.terminate(&id, reason.as_deref(), *recurse).await?;
-                Ok("asked to end".to_owned())
+                Ok("ended, or asked to end by its worker".to_owned())
             })
         }
-        What::Restart { common, new_ids } => {
-            let ended = [OrchestrationStatus::Completed, OrchestrationStatus::Failed, OrchestrationStatus::Terminated];
-            common.run("restart", &ended, async |hub: &Hub, id: InstanceId| {
-                let new =
-                    if *new_ids { hub.client.restart_with_new_id(&id).await } else { hub.client.restart(&id).await };
-                Ok(format!("started as {}", new?))
-            })
-        }
+        What::Purge { common, recurse } => common.run("purge", &ENDED, async |hub: &Hub, id: InstanceId| {
+            let which = PurgeFilter::Instances { ids: vec![id], force: false, recurse: *recurse };
+            Ok(format!("{} purged", hub.client.purge(which).await?.purged))
+        }),
+        What::Restart { common, new_ids } => common.run("restart", &ENDED, async |hub: &Hub, id: InstanceId| {
+            let new = if *new_ids { hub.client.restart_with_new_id(&id).await } else { hub.client.restart(&id).await };
+            Ok(format!("started as {}", new?))
+        }),
     }
 }
 
@@ -166,9 +185,11 @@ impl Common {
         bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {elapsed}").expect("it is well formed"));
         let (mut done, mut failed) = (0, 0);
         query.page_size = PAGE;
+        let began = Instant::now();
+        let in_time = || self.time_limit.is_none_or(|limit| began.elapsed() < limit);
         loop {
             let page = hub.client.query(query.clone()).await?;
-            let all = page.instances.into_iter().map(|record| {
+            let all = page.instances.into_iter().take_while(|_| in_time()).map(|record| {
                 let (one, id) = (&one, record.instance_id);
                 async move { (id.clone(), one(hub, id).await) }
             });
@@ -187,7 +208,7 @@ impl Common {
                     None => {}
                 }
             }
-            query.after = page.next;
+            query.after = page.next.filter(|_| in_time());
             if query.after.is_none() {
                 results.as_mut().map(Write::flush).transpose()?;
                 bar.finish_and_clear();
@@ -203,7 +224,9 @@ impl Common {
         } else if self.dry_run {
             output::line(format_args!("{verb} would concern {matching} instances"))?;
         } else {
-            output::line(format_args!("{verb}: {done} done, {failed} failed"))?;
+            let left = matching.saturating_sub(done + failed);
+            let left = if left > 0 { format!(", {left} left") } else { String::new() };
+            output::line(format_args!("{verb}: {done} done, {failed} failed{left}"))?;
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

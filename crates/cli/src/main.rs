@@ -22,6 +22,7 @@ mod history;
 mod hub;
 mod list;
 mod migrate;
+mod poison;
 mod purge;
 mod settings;
 mod start;
@@ -79,6 +80,7 @@ enum Command {
     Terminate(control::Terminate),
     Purge(purge::Purge),
     Bulk(Box<bulk::Bulk>),
+    Poison(poison::Poison),
     Settings(settings::Settings),
     Bench(bench::Bench),
 }
@@ -109,6 +111,7 @@ fn main() -> ExitCode {
         Command::Terminate(arguments) => control::terminate(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
+        Command::Poison(arguments) => poison::run(&arguments),
         Command::Settings(arguments) => settings::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     };

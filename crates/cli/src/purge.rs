@@ -22,7 +22,7 @@ const BATCH: u32 = 1000;
 
 /// Remove instances with their histories: one by its id, or finished ones by status and age.
 ///
-/// Nothing brings them back. Many at once need --yes, or a yes on the terminal. Times are 2026-01-31T12:00:00Z,
+/// Nothing brings them back. More conditions, a dry run and a limit of time: everdure bulk purge. Many at once need --yes, or a yes on the terminal. Times are 2026-01-31T12:00:00Z,
 /// 2026-01-31, or so long ago: 90s, 15m, 2h, 7d.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, group = ArgGroup::new("which").required(true).multiple(true).args(["id", "status", "completed_before"]))]
@@ -37,6 +37,10 @@ pub struct Purge {
     /// Remove the instance even if it has not ended
     #[arg(long, requires = "id")]
     force: bool,
+
+    /// Remove its sub-orchestrations, and those of these, as well
+    #[arg(long, requires = "id")]
+    recurse: bool,
 
     /// Those in these states: Completed, Failed, Terminated
     #[arg(long, value_name = "STATUS", value_delimiter = ',', value_parser = ended)]
@@ -70,7 +74,7 @@ pub fn run(arguments: &Purge) -> Outcome {
     block_on(async {
         let hub = arguments.connection.open().await?;
         let purged = match &arguments.id {
-            Some(id) => one(&hub, id, arguments.force).await?,
+            Some(id) => one(&hub, id, arguments.force, arguments.recurse).await?,
             None => many(&hub, arguments).await?,
         };
         if arguments.json {
@@ -82,9 +86,9 @@ pub fn run(arguments: &Purge) -> Outcome {
     })
 }
 
-async fn one(hub: &Hub, id: &InstanceId, force: bool) -> Result<u64, Box<dyn Error>> {
+async fn one(hub: &Hub, id: &InstanceId, force: bool, recurse: bool) -> Result<u64, Box<dyn Error>> {
     let record = get::find(hub, id).await?;
-    let outcome = hub.client.purge(PurgeFilter::Instance { instance_id: id.clone(), force }).await?;
+    let outcome = hub.client.purge(PurgeFilter::Instances { ids: vec![id.clone()], force, recurse }).await?;
     if outcome.purged == 0 {
         let status = record.status;
         return Err(format!("instance '{id}' is {status}: terminate it first, or purge it with --force").into());

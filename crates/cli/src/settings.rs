@@ -21,7 +21,8 @@ Examples:
 /// retention.completed, retention.failed and retention.terminated say how long instances that ended so are kept: 90s, 15m,
 /// 12h, 30d. With /NAME behind it, a setting is for the instances of that orchestration only, and goes before the one for
 /// all. What is not set is kept for ever. retention.executions says how long executions that ended by continue-as-new are
-/// kept; without it, not at all. Workers look once a minute, and remove a little at a time.
+/// kept; without it, not at all. attempts.turn and attempts.activity say how often a turn or an activity may fail before it is
+/// set aside: 20 by default, or unlimited. Workers look once a minute, and remove a little at a time.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Settings {

@@ -13,7 +13,7 @@ use crate::{
     AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
     CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HistoryTurn, InstanceId, InstanceKey,
     InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
-    NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+    NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
@@ -86,6 +86,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Claims activities that wait.
     async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities>;
 
+    /// Of these activity rows, those that `node` does not hold any more: their orchestration has ended or given them
+    /// up. What runs for them may stop.
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>>;
+
     /// Delivers the result of an activity that has a row.
     async fn complete_activity(&self, request: CompleteActivity) -> BackendResult<CompleteOutcome>;
 
@@ -118,6 +122,13 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Removes instances that have been kept for as long as the hub's settings say, at most `limit` of them.
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome>;
+
+    /// What was set aside after too many failed attempts, longest ago first, at most `limit`.
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>>;
+
+    /// Lets an instance that was set aside go on, with its activities that were; with `fail` these fail instead, with
+    /// the type `ActivityPoisoned`. Returns how much it was; `None` when there is no such instance.
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>>;
 
     /// Decides a setting of the hub (see [`crate::Setting::read`]); `None` gives it its default back.
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()>;

@@ -266,12 +266,14 @@ pub struct Page {
 /// Which instances to remove, with their history, messages and activities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurgeFilter {
-    /// Exactly this one. A live one only with `force`.
-    Instance {
-        /// Its id.
-        instance_id: InstanceId,
-        /// Remove it even if it has not ended.
+    /// Exactly these. Live ones only with `force`.
+    Instances {
+        /// Their ids.
+        ids: Vec<InstanceId>,
+        /// Remove them even if they have not ended.
         force: bool,
+        /// Remove their sub-orchestrations, and those of these, as well.
+        recurse: bool,
     },
     /// Finished ones.
     Finished {
@@ -286,6 +288,14 @@ pub enum PurgeFilter {
         /// At most this many in one call, which is one transaction.
         limit: u32,
     },
+}
+
+impl PurgeFilter {
+    /// Exactly one instance; a live one only with `force`.
+    #[must_use]
+    pub fn instance(id: InstanceId, force: bool) -> Self {
+        Self::Instances { ids: vec![id], force, recurse: false }
+    }
 }
 
 /// What purging did.

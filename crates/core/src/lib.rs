@@ -11,6 +11,7 @@ mod error;
 mod failure;
 mod ids;
 mod limits;
+mod poison;
 mod setting;
 mod status;
 
@@ -44,7 +45,8 @@ pub use instance::{
 pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};
 pub use node::{NodeLease, Reaped, RegisterNode};
-pub use setting::{Setting, SettingName};
+pub use poison::{DEFAULT_ATTEMPTS, FailedAttempt, Poisoned, PoisonedActivity, SET_ASIDE, back_off};
+pub use setting::{Setting, SettingName, SettingValue};
 pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
 pub use status::OrchestrationStatus;
 pub use turn::{InboxItem, OpenTurn, TurnError};

@@ -15,6 +15,12 @@ pub enum SettingName {
         /// Only those of this orchestration (`/NAME` behind the setting); goes before the setting for all.
         name: Option<String>,
     },
+    /// `attempts.turn`, `attempts.activity`: how often it may fail before it is set aside, or `unlimited`; see
+    /// [`crate::DEFAULT_ATTEMPTS`].
+    Attempts {
+        /// Of activities that have a row; otherwise of turns.
+        activity: bool,
+    },
     /// `retention.executions`: how long the executions that ended by continue-as-new are kept; not at all by default.
     Executions,
 }
@@ -24,8 +30,17 @@ pub enum SettingName {
 pub struct Setting {
     /// What it is about.
     pub name: SettingName,
+    /// What was decided.
+    pub value: SettingValue,
+}
+
+/// The value of a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SettingValue {
     /// For so long.
-    pub kept: Duration,
+    Span(Duration),
+    /// So often; `None`: as often as it takes.
+    Attempts(Option<u32>),
 }
 
 impl Setting {
@@ -35,10 +50,13 @@ impl Setting {
     /// [`BackendError::Invalid`] when there is no such setting, or the value is not a span.
     pub fn read(name: &str, value: &str) -> BackendResult<Self> {
         let setting = SettingName::read(name)?;
-        let kept = span(value).ok_or_else(|| {
-            BackendError::invalid(format!("'{value}' is not a span of time for {name}: write 90s, 15m, 12h or 30d"))
-        })?;
-        Ok(Self { name: setting, kept })
+        let (found, expected) = match setting {
+            SettingName::Attempts { .. } => (attempts(value), "a number of attempts: write 1 to 999999, or unlimited"),
+            _ => (span(value).map(SettingValue::Span), "a span of time: write 90s, 15m, 12h or 30d"),
+        };
+        let wrong = || BackendError::invalid(format!("the value '{value}' of {name} is not {expected}"));
+        let value = found.ok_or_else(wrong)?;
+        Ok(Self { name: setting, value })
     }
 }
 
@@ -57,13 +75,24 @@ impl SettingName {
             "retention.completed" => retention(OrchestrationStatus::Completed),
             "retention.failed" => retention(OrchestrationStatus::Failed),
             "retention.terminated" => retention(OrchestrationStatus::Terminated),
+            "attempts.turn" if orchestration.is_none() => Ok(Self::Attempts { activity: false }),
+            "attempts.activity" if orchestration.is_none() => Ok(Self::Attempts { activity: true }),
             "retention.executions" if orchestration.is_none() => Ok(Self::Executions),
             _ => Err(BackendError::invalid(format!(
                 "there is no setting '{name}': there are retention.completed, retention.failed and \
-                 retention.terminated, each also with /NAME of an orchestration, and retention.executions"
+                 retention.terminated, each also with /NAME of an orchestration, retention.executions, attempts.turn and \
+                 attempts.activity"
             ))),
         }
     }
+}
+
+fn attempts(text: &str) -> Option<SettingValue> {
+    if text == "unlimited" {
+        return Some(SettingValue::Attempts(None));
+    }
+    let number = text.parse().ok().filter(|number| (1..=999_999).contains(number) && !text.starts_with(['+', '0']))?;
+    Some(SettingValue::Attempts(Some(number)))
 }
 
 fn span(text: &str) -> Option<Duration> {

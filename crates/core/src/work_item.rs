@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    DispatchId, ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceKey, Message, MessageBody,
-    NewActivity, NodeId, OrchestrationStatus, Sent, Tags,
+    DispatchId, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InstanceId, InstanceKey, Message,
+    MessageBody, NewActivity, NodeId, OrchestrationStatus, Sent, Tags,
 };
 
 /// A name, and the version of it, that a connected worker takes.
@@ -90,8 +90,10 @@ pub struct Demote {
     pub running: Vec<NewActivity>,
     /// Results that no turn has seen.
     pub completions: Vec<MessageBody>,
-    /// Do not offer it again before this time has passed: the back-off of a failing turn.
+    /// Do not offer it again before this time has passed.
     pub retry_after: Option<Duration>,
+    /// That its turn has failed; counted.
+    pub failure: Option<FailedAttempt>,
 }
 
 /// What became of a demotion.
@@ -200,7 +202,7 @@ pub enum CompleteOutcome {
 }
 
 /// Gives an activity row back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbandonActivity {
     /// The row.
     pub id: ActivityId,
@@ -210,4 +212,6 @@ pub struct AbandonActivity {
     pub node: NodeId,
     /// Do not offer it again before this time has passed.
     pub retry_after: Duration,
+    /// That it has failed to come to an end; counted.
+    pub failure: Option<FailedAttempt>,
 }

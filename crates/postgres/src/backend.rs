@@ -10,8 +10,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
-    SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    SendMessage, SendOutcome, Timestamp,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -242,6 +242,10 @@ impl Backend for PostgresBackend {
         self.committer.demote(request).await
     }
 
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>> {
+        self.find_lost_activities(node, known).await
+    }
+
     async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
         self.claim_activities(request).await
     }
@@ -284,6 +288,14 @@ impl Backend for PostgresBackend {
 
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
         self.expire(limit).await
+    }
+
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
+        self.read_poisoned(limit).await
+    }
+
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
+        self.let_poisoned_go(id, fail).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use everdure_core::{
     AbandonActivity, ActivityId, ActivityTask, BackendResult, DispatchId, InstanceKey, LockActivities,
-    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestrations, NameFilter,
+    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestrations, NameFilter, NodeId,
 };
 use tokio_postgres::Row;
 
@@ -50,7 +50,18 @@ impl PostgresBackend {
             .await?;
         let next_due = next_due(&rows)?;
         let claimed = &rows[..rows.len().saturating_sub(1)];
-        let items = claimed.iter().map(rows::locked_orchestration).collect::<BackendResult<_>>()?;
+        let mut items = Vec::with_capacity(claimed.len());
+        for row in claimed {
+            match rows::locked_orchestration(row) {
+                Ok(item) => items.push(item),
+                Err(error) => {
+                    let instance = row.try_get::<_, &str>("instance_id").unwrap_or("unknown");
+                    tracing::error!(error = &error as &dyn std::error::Error, instance, "unreadable, and set aside");
+                    let reason = chain(&error);
+                    self.set_aside(request.node.0, row, &reason).await?;
+                }
+            }
+        }
         Ok(LockedOrchestrations { items, next_due })
     }
 
@@ -71,14 +82,42 @@ impl PostgresBackend {
         Ok(LockedActivities { items, next_due })
     }
 
+    pub(crate) async fn find_lost_activities(
+        &self,
+        node: NodeId,
+        known: Vec<ActivityId>,
+    ) -> BackendResult<Vec<ActivityId>> {
+        let known: Vec<i64> = known.into_iter().map(|id| id.0).collect();
+        let rows = self.query("looking for lost activities", "_get_lost_activities", 2, &[&node.0, &known]).await?;
+        Ok(rows.iter().map(|row| ActivityId(row.get(0))).collect())
+    }
+
     pub(crate) async fn give_activity_back(&self, request: AbandonActivity) -> BackendResult<bool> {
-        let sql = format!("select {}._abandon_activity($1, $2, $3, make_interval(secs => $4))", self.schema);
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
-            [&request.id.0, &request.attempt, &request.node.0, &request.retry_after.as_secs_f64()];
+        let sql = format!("select {}._abandon_activity($1, $2, $3, make_interval(secs => $4), $5, $6)", self.schema);
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 6] = [
+            &request.id.0,
+            &request.attempt,
+            &request.node.0,
+            &request.retry_after.as_secs_f64(),
+            &request.failure.as_ref().map(|failure| failure.reason.as_str()),
+            &request.failure.as_ref().is_some_and(|failure| failure.lasting),
+        ];
         let rows = self.query_sql("giving an activity back", &sql, &parameters).await?;
         self.hints.activities();
         Ok(rows[0].get(0))
     }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 fn locked_activity(row: &Row) -> BackendResult<LockedActivity> {

@@ -18,6 +18,7 @@ mod hints;
 mod migrate;
 mod nodes;
 mod options;
+mod poison;
 mod queries;
 mod rows;
 mod settings;

@@ -120,9 +120,10 @@ impl PostgresBackend {
     pub(crate) async fn purge(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         let doing = "purging";
         match filter {
-            PurgeFilter::Instance { instance_id, force } => {
-                let parameters: [&(dyn ToSql + Sync); 3] = [&self.hub, &instance_id.as_str(), &force];
-                let row = self.query_one(doing, "_purge_instance", 3, &parameters).await?;
+            PurgeFilter::Instances { ids, force, recurse } => {
+                let ids: Vec<&str> = ids.iter().map(InstanceId::as_str).collect();
+                let parameters: [&(dyn ToSql + Sync); 4] = [&self.hub, &ids, &force, &recurse];
+                let row = self.query_one(doing, "_purge_ids", 4, &parameters).await?;
                 Ok(PurgeOutcome { purged: unsigned(row.get(0)), complete: true })
             }
             PurgeFilter::Finished { statuses, created_from, created_to, completed_to, limit } => {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use everdure_core::{
     Backend, BackendResult, CreateInstance, CreateOutcome, Execution, HistoryTurn, InstanceId, InstanceQuery,
-    InstanceRecord, Limits, MessageBody, Page, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
+    InstanceRecord, Limits, MessageBody, Page, Poisoned, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
 };
 use everdure_engine::NodeHandle;
 use serde::Serialize;
@@ -155,6 +155,24 @@ impl Client {
     pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryTurn>, ClientError> {
         let found = self.backend.get_history(id.clone(), None).await?;
         found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
+    }
+
+    /// What was set aside because it failed too often, longest ago first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the store cannot answer.
+    pub async fn poisoned(&self, limit: u32) -> Result<Vec<Poisoned>, ClientError> {
+        Ok(self.backend.get_poisoned(limit).await?)
+    }
+
+    /// Lets an instance that was set aside go on, with its activities that were; with `fail` these fail instead, with
+    /// the type `ActivityPoisoned`. Returns how much it was.
+    ///
+    /// # Errors
+    /// [`ClientError::NotFound`] when there is no such instance.
+    pub async fn release_poisoned(&self, id: &InstanceId, fail: bool) -> Result<u64, ClientError> {
+        let released = self.backend.release_poisoned(id.clone(), fail).await?;
+        released.ok_or_else(|| ClientError::NotFound(id.clone()))
     }
 
     /// Removes instances with all that belongs to them.

@@ -53,7 +53,7 @@ pub use context::OrchestrationContext;
 pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{
     CustomStatusIs, Execution, ExecutionStarted, FailureDetails, HistoryTurn, InstanceId, InstanceQuery,
-    InstanceRecord, OrchestrationStatus, Page, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
+    InstanceRecord, OrchestrationStatus, Page, Poisoned, PurgeFilter, PurgeOutcome, ReusePolicy, Tags, Timestamp,
 };
 pub use everdure_engine::{CancellationToken, InMemoryBackend, NodeOptions};
 #[cfg(feature = "postgres")]

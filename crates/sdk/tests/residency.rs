@@ -30,24 +30,29 @@ struct Hub {
     client: Client,
     runs: Arc<AtomicU32>,
     end: Arc<Notify>,
+    /// The activity was told that nobody wants its result.
+    told: Arc<Notify>,
 }
 
 impl Hub {
     fn new() -> Self {
         let backend: Arc<dyn Backend> = Arc::new(InMemoryBackend::default());
         let client = Client::new(Arc::clone(&backend));
-        Self { backend, client, runs: Arc::default(), end: Arc::default() }
+        Self { backend, client, runs: Arc::default(), end: Arc::default(), told: Arc::default() }
     }
 
     async fn worker(&self, options: NodeOptions) -> Worker {
-        let (runs, end) = (Arc::clone(&self.runs), Arc::clone(&self.end));
+        let (runs, end, told) = (Arc::clone(&self.runs), Arc::clone(&self.end), Arc::clone(&self.told));
         let functions = Functions::new().orchestration(WAITS, waits).orchestration(QUICK, quick).activity(
             LONG,
-            move |_: ActivityContext, number: u32| {
+            move |ctx: ActivityContext, number: u32| {
                 runs.fetch_add(1, Ordering::SeqCst);
-                let end = Arc::clone(&end);
+                let (end, told) = (Arc::clone(&end), Arc::clone(&told));
                 async move {
-                    end.notified().await;
+                    tokio::select! {
+                        () = end.notified() => {}
+                        () = ctx.cancellation().cancelled() => told.notify_one(),
+                    }
                     Ok::<_, everdure::Failure>(number + 1)
                 }
             },
@@ -148,4 +153,17 @@ async fn an_activity_that_outlived_residency_survives_a_crash() {
     hub.end.notify_one();
     assert_eq!(hub.end_of(&id).await, 2);
     assert_eq!(hub.runs.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_activity_is_told_that_nobody_wants_its_result() {
+    let hub = Hub::new();
+    let _worker = hub.worker(NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() }).await;
+    for (name, pause) in [("resident", 1), ("outlived", 60)] {
+        let id = hub.start(name).await;
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        hub.client.terminate(&id, Some("enough"), false).await.expect("asked");
+        hub.client.wait_for_end(&id, PATIENCE).await.expect("ended");
+        tokio::time::timeout(Duration::from_secs(10), hub.told.notified()).await.expect(name);
+    }
 }

@@ -274,3 +274,21 @@ fn hubs_are_made_listed_and_deleted() {
     let said = cli.fails(1, &["history", "nobody", "--execution", "3"]);
     assert!(said.contains("nobody"), "{said}");
 }
+
+#[test]
+fn many_are_purged_by_any_condition_within_a_limit_of_time() {
+    let cli = Cli::in_hub("bulk purge");
+    for number in 0..3 {
+        cli.ok(&["start", "import", "--id", &format!("p{number}"), "--tag", "batch=7"]);
+    }
+    cli.ok(&["bulk", "terminate", "--tag", "batch=7", "--yes"]);
+    let ended = cli.json(&["list", "--status", "Terminated"]);
+    assert_eq!(ids(&ended).len(), 3, "without a worker");
+    let counted = cli.json(&["bulk", "purge", "--tag", "batch=7", "--dry-run"]);
+    assert_eq!(counted["matching"], 3);
+    let none = cli.json(&["bulk", "purge", "--tag", "batch=7", "--time-limit", "0s", "--yes"]);
+    assert_eq!((&none["matching"], &none["done"]), (&json!(3), &json!(0)), "there was no time");
+    let purged = cli.json(&["bulk", "purge", "--tag", "batch=7", "--recurse", "--yes"]);
+    assert_eq!((&purged["done"], &purged["failed"]), (&json!(3), &json!(0)));
+    assert_eq!(cli.json(&["list"]), json!([]));
+}

@@ -2,7 +2,7 @@
 
 use everdure_core::{
     Checkpoint, CheckpointOutcome, ChildOutcome, Execution, FailureDetails, HistoryTurn, InstanceKey, Landed, Message,
-    MessageBody, NewChild, NodeId, OutboundMessage, Sent, Target, Timestamp,
+    MessageBody, NewChild, NodeId, OrchestrationStatus, OutboundMessage, Sent, Target, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -150,7 +150,8 @@ fn send(store: &mut Store, message: OutboundMessage, now: Timestamp) -> Option<S
         Target::Execution { key, execution, .. } => (key, Some(execution)),
     };
     if let MessageBody::ExecutionTerminated { reason, .. } = &message.body
-        && store.terminate_pending(key, reason.as_deref(), now)
+        && store.rows.get(&key).is_some_and(|row| row.status == OrchestrationStatus::Pending)
+        && store.terminate_unheld(key, reason.as_deref(), false, now)
     {
         return None;
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, CompleteActivity, CompleteOutcome, Demote, DemoteOutcome, InstanceKey, LockActivities,
-    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations, NameFilter, Sent,
-    Timestamp,
+    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations, NameFilter,
+    SET_ASIDE, Sent, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -117,13 +117,16 @@ pub(super) fn demote(store: &mut Store, request: Demote, now: Timestamp) -> Demo
     for body in request.completions {
         store.post(request.key, Some(request.execution), body, now, now);
     }
+    let pause = match &request.failure {
+        None => Some(TimeDelta::zero()),
+        Some(failed) => store.count_failure(request.key, None, request.turn, &failed.reason, failed.lasting, now),
+    };
     if let Some(row) = store.rows.get_mut(&request.key) {
-        row.locked_by = None;
+        row.locked_by = pause.is_none().then_some(SET_ASIDE);
         let first_turn_waits = row.turn == row.execution_turn;
         row.due_at = if first_turn_waits { Some(now) } else { row.next_message() };
-        if let (Some(due), Some(delay)) = (row.due_at, request.retry_after) {
-            row.due_at = Some(due.max(now + delay));
-        }
+        let delay = request.retry_after.and_then(|delay| TimeDelta::from_std(delay).ok()).unwrap_or_default();
+        row.due_at = row.due_at.map(|due| due.max(now + delay.max(pause.unwrap_or_default())));
     }
     DemoteOutcome::Released { running }
 }
@@ -169,8 +172,15 @@ pub(super) fn complete_activity(store: &mut Store, request: CompleteActivity, no
 pub(super) fn abandon_activity(store: &mut Store, request: AbandonActivity, now: Timestamp) -> bool {
     let row = store.activities.get_mut(&request.id);
     let held = row.filter(|row| row.locked_by == Some(request.node) && row.attempt == request.attempt);
-    let Some(row) = held else { return false };
-    row.locked_by = None;
-    row.visible_at = now + request.retry_after;
+    let Some(key) = held.map(|row| row.task.key) else { return false };
+    let pause = match &request.failure {
+        None => Some(TimeDelta::zero()),
+        Some(failed) => store.count_failure(key, Some(request.id), 0, &failed.reason, failed.lasting, now),
+    };
+    if let Some(row) = store.activities.get_mut(&request.id) {
+        row.locked_by = pause.is_none().then_some(SET_ASIDE);
+        let delay = TimeDelta::from_std(request.retry_after).unwrap_or_default();
+        row.visible_at = now + delay.max(pause.unwrap_or_default());
+    }
     true
 }

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod claims;
+mod poison;
 mod queries;
 mod store;
 
@@ -18,8 +19,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    ReusePolicy, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
+    LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped,
+    RegisterNode, ReusePolicy, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -110,7 +111,7 @@ impl Backend for InMemoryBackend {
         let (mut store, now) = self.lock();
         let dead: Vec<_> = store.nodes.iter().filter(|(_, row)| row.expires_at < now).map(|(node, _)| *node).collect();
         store.nodes.retain(|node, _| !dead.contains(node));
-        let released = store.release_all(&dead, now);
+        let released = store.release_all(&dead, true, now);
         if released > 0 {
             self.hint(Hint::Orchestrations);
             self.hint(Hint::Activities);
@@ -121,7 +122,7 @@ impl Backend for InMemoryBackend {
     async fn remove_node(&self, node: NodeId) -> BackendResult<()> {
         let (mut store, now) = self.lock();
         store.nodes.remove(&node);
-        store.release_all(&[node], now);
+        store.release_all(&[node], false, now);
         self.hint(Hint::Orchestrations);
         self.hint(Hint::Activities);
         Ok(())
@@ -197,8 +198,8 @@ impl Backend for InMemoryBackend {
         }
         let held_by = row.locked_by;
         store.requests.extend(request.request_id);
-        if let MessageBody::ExecutionTerminated { reason, .. } = &request.body
-            && store.terminate_pending(key, reason.as_deref(), now)
+        if let MessageBody::ExecutionTerminated { reason, recurse } = &request.body
+            && store.terminate_unheld(key, reason.as_deref(), *recurse, now)
         {
             self.hint(Hint::Ended(vec![request.instance_id.clone()]));
             self.hint(Hint::Orchestrations);
@@ -243,6 +244,12 @@ impl Backend for InMemoryBackend {
         self.hint(Hint::Orchestrations);
         self.hint(Hint::Activities);
         Ok(outcome)
+    }
+
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>> {
+        let (store, _) = self.lock();
+        let held = |id: &ActivityId| store.activities.get(id).is_some_and(|row| row.locked_by == Some(node));
+        Ok(known.into_iter().filter(|id| !held(id)).collect())
     }
 
     async fn lock_activities(&self, request: LockActivities) -> BackendResult<LockedActivities> {
@@ -300,6 +307,18 @@ impl Backend for InMemoryBackend {
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
         let (mut store, now) = self.lock();
         queries::purge_expired(&mut store, limit, now)
+    }
+
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
+        Ok(poison::get_poisoned(&self.lock().0, limit))
+    }
+
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
+        let (mut store, now) = self.lock();
+        let released = poison::release_poisoned(&mut store, &id, fail, now);
+        self.hint(Hint::Orchestrations);
+        self.hint(Hint::Activities);
+        Ok(released)
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use everdure_core::{
     BackendError, BackendResult, InstanceId, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken,
-    PurgeFilter, PurgeOutcome, Setting, SettingName, Timestamp,
+    PurgeFilter, PurgeOutcome, Setting, SettingName, SettingValue, Timestamp,
 };
 
 use super::store::{Row, Store};
@@ -63,9 +63,18 @@ fn parent(row: &Row) -> Option<&str> {
 
 pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> BackendResult<PurgeOutcome> {
     let keys = match filter {
-        PurgeFilter::Instance { instance_id, force } => {
-            let found = store.row_of(instance_id).filter(|(_, row)| *force || row.status.is_terminal());
-            found.map(|(key, _)| key).into_iter().collect()
+        PurgeFilter::Instances { ids, force, recurse } => {
+            let mut keys: Vec<_> = ids.iter().filter_map(|id| store.ids.get(id).copied()).collect();
+            let mut done = 0;
+            while *recurse && done < keys.len() {
+                let parent = keys[done];
+                let is_child = |row: &Row| row.started.parent.as_ref().is_some_and(|link| link.key == parent);
+                keys.extend(store.rows.iter().filter(|(_, row)| is_child(row)).map(|(key, _)| *key));
+                done += 1;
+            }
+            let may_go = |key: &InstanceKey| *force || store.rows.get(key).is_some_and(|row| row.status.is_terminal());
+            keys.retain(may_go);
+            keys
         }
         PurgeFilter::Finished { statuses, .. } => {
             if let Some(live) = statuses.iter().find(|status| !status.is_terminal()) {
@@ -77,7 +86,7 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
         }
     };
     let limit = match filter {
-        PurgeFilter::Instance { .. } => usize::MAX,
+        PurgeFilter::Instances { .. } => usize::MAX,
         PurgeFilter::Finished { limit, .. } => usize::try_from(*limit).unwrap_or(usize::MAX),
     };
     Ok(purge(store, keys, limit))
@@ -86,7 +95,10 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
 pub(super) fn purge_expired(store: &mut Store, limit: u32, now: Timestamp) -> BackendResult<PurgeOutcome> {
     let settings = store.settings.iter().map(|(name, value)| Setting::read(name, value));
     let settings = settings.collect::<BackendResult<Vec<_>>>()?;
-    let span = |setting: &Setting| TimeDelta::from_std(setting.kept).ok();
+    let span = |setting: &Setting| match setting.value {
+        SettingValue::Span(kept) => TimeDelta::from_std(kept).ok(),
+        SettingValue::Attempts(_) => None,
+    };
     let executions = settings.iter().find(|setting| setting.name == SettingName::Executions).and_then(span);
     let before = now - executions.unwrap_or_default();
     for row in store.rows.values_mut() {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use everdure_core::{
-    ActivityId, ActivityTask, DispatchId, Execution, ExecutionStarted, HistoryTurn, InstanceId, InstanceKey,
-    InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId, OrchestrationStatus, ParentLink,
-    RequestId, Timestamp,
+    ActivityId, ActivityTask, DEFAULT_ATTEMPTS, DispatchId, EventData, Execution, ExecutionStarted, HistoryEvent,
+    HistoryTurn, InstanceId, InstanceKey, InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId,
+    OrchestrationStatus, ParentLink, RequestId, SET_ASIDE, Setting, SettingValue, Timestamp, back_off,
 };
 
 /// A live process.
@@ -50,6 +50,14 @@ pub(super) struct ActivityRow {
     pub attempt: i32,
 }
 
+/// Attempts that failed, of the same turn or activity.
+pub(super) struct Poison {
+    pub turn: i64,
+    pub attempts: u32,
+    pub reason: String,
+    pub failed_at: Timestamp,
+}
+
 /// Everything.
 #[derive(Default)]
 pub(super) struct Store {
@@ -59,6 +67,8 @@ pub(super) struct Store {
     pub activities: BTreeMap<ActivityId, ActivityRow>,
     pub requests: BTreeSet<RequestId>,
     pub settings: BTreeMap<String, String>,
+    /// Failed attempts of turns and of activities.
+    pub poison: BTreeMap<(InstanceKey, Option<ActivityId>), Poison>,
     /// One counter for keys, nodes, messages and activities: whatever it gives is new.
     last: i64,
     /// Counts down: events that continue-as-new carries over go ahead of all that waits.
@@ -188,6 +198,7 @@ impl Store {
     pub fn forget(&mut self, key: InstanceKey) {
         self.rows.remove(&key);
         self.activities.retain(|_, activity| activity.task.key != key);
+        self.poison.retain(|(of, _), _| *of != key);
     }
 
     /// Adds a message to a live row and makes the row due when it may be delivered.
@@ -225,22 +236,56 @@ impl Store {
         Some(message)
     }
 
-    /// Ends a pending instance that nobody holds, and tells its parent. `false` when it is not such a one.
-    pub fn terminate_pending(&mut self, key: InstanceKey, reason: Option<&str>, now: Timestamp) -> bool {
+    /// Ends an instance that nobody holds, and tells its parent; with `recurse` its children as well, those that are
+    /// held by a message. `false` when it is held or has ended.
+    pub fn terminate_unheld(&mut self, key: InstanceKey, reason: Option<&str>, recurse: bool, now: Timestamp) -> bool {
         let Some(row) = self.rows.get_mut(&key) else { return false };
-        if row.status != OrchestrationStatus::Pending || row.locked_by.is_some() {
+        let held = row.locked_by.is_some_and(|node| node != SET_ASIDE);
+        if row.status.is_terminal() || held {
             return false;
         }
+        row.turn += 1;
+        row.updated_at = now;
+        if row.status == OrchestrationStatus::Pending {
+            row.execution_turn = row.turn;
+        } else {
+            let last = row.history.last().map(|turn| turn.time + TimeDelta::microseconds(1));
+            let time = last.map_or(now, |last| last.max(now));
+            let reason = reason.map(str::to_owned);
+            let ended = EventData::ExecutionCompleted {
+                status: OrchestrationStatus::Terminated,
+                result: reason.clone(),
+                failure: None,
+            };
+            let events = [EventData::ExecutionTerminated { reason, recurse }, ended];
+            let events = events.into_iter().map(|data| HistoryEvent::unsolicited(time, data)).collect();
+            row.history.push(HistoryTurn { turn: row.turn, time, events });
+        }
+        let execution = row.execution;
         row.finish(OrchestrationStatus::Terminated, now);
         row.output = reason.map(str::to_owned);
-        row.turn += 1;
-        row.execution_turn = row.turn;
-        row.updated_at = now;
         let (parent, name) = (row.started.parent.clone(), row.started.name.clone());
+        self.activities.retain(|_, activity| activity.task.key != key);
         if let Some(parent) = parent {
             self.tell_terminated(&parent, &name, reason, now);
         }
+        if recurse {
+            self.terminate_children(key, execution, reason, now);
+        }
         true
+    }
+
+    fn terminate_children(&mut self, key: InstanceKey, execution: i32, reason: Option<&str>, now: Timestamp) {
+        let is_child = |row: &Row| {
+            row.started.parent.as_ref().is_some_and(|parent| (parent.key, parent.execution) == (key, execution))
+        };
+        let children: Vec<_> = self.rows.iter().filter(|(_, row)| is_child(row)).map(|(key, _)| *key).collect();
+        for child in children {
+            if !self.terminate_unheld(child, reason, true, now) {
+                let body = MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse: true };
+                self.post(child, None, body, now, now);
+            }
+        }
     }
 
     fn tell_terminated(&mut self, parent: &ParentLink, name: &str, reason: Option<&str>, now: Timestamp) {
@@ -279,19 +324,63 @@ impl Store {
     }
 
     /// Frees everything that these nodes hold, and makes it due. Returns how much it was.
-    pub fn release_all(&mut self, nodes: &[NodeId], now: Timestamp) -> u64 {
+    /// Frees what these nodes held; if they crashed, that is a failed attempt of all of it.
+    pub fn release_all(&mut self, nodes: &[NodeId], crashed: bool, now: Timestamp) -> u64 {
+        const REASON: &str = "the node that held it stopped without a word";
         let held = |locked_by: Option<NodeId>| locked_by.is_some_and(|node| nodes.contains(&node));
-        let mut released = 0;
-        for row in self.rows.values_mut().filter(|row| held(row.locked_by)) {
-            row.locked_by = None;
-            row.due_at = Some(now);
-            released += 1;
+        let rows = self.rows.iter().filter(|(_, row)| held(row.locked_by));
+        let rows: Vec<_> = rows.map(|(key, row)| (*key, row.turn)).collect();
+        for (key, turn) in &rows {
+            let pause = if crashed {
+                self.count_failure(*key, None, *turn, REASON, false, now)
+            } else {
+                Some(TimeDelta::zero())
+            };
+            if let Some(row) = self.rows.get_mut(key) {
+                row.locked_by = pause.is_none().then_some(SET_ASIDE);
+                row.due_at = pause.map(|pause| now + pause);
+            }
         }
-        for activity in self.activities.values_mut().filter(|activity| held(activity.locked_by)) {
-            activity.locked_by = None;
-            activity.visible_at = now;
-            released += 1;
+        let activities = self.activities.iter().filter(|(_, activity)| held(activity.locked_by));
+        let activities: Vec<_> = activities.map(|(id, activity)| (*id, activity.task.key)).collect();
+        for (id, key) in &activities {
+            let pause = if crashed {
+                self.count_failure(*key, Some(*id), 0, REASON, false, now)
+            } else {
+                Some(TimeDelta::zero())
+            };
+            if let Some(activity) = self.activities.get_mut(id) {
+                activity.locked_by = pause.is_none().then_some(SET_ASIDE);
+                activity.visible_at = now + pause.unwrap_or_default();
+            }
         }
-        released
+        u64::try_from(rows.len() + activities.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Counts a failed attempt; how long the next one waits, `None` when there is none.
+    pub fn count_failure(
+        &mut self,
+        key: InstanceKey,
+        activity: Option<ActivityId>,
+        turn: i64,
+        reason: &str,
+        lasting: bool,
+        now: Timestamp,
+    ) -> Option<TimeDelta> {
+        let setting = if activity.is_some() { "attempts.activity" } else { "attempts.turn" };
+        let allowed = match self.settings.get(setting).map(|value| Setting::read(setting, value)) {
+            Some(Ok(Setting { value: SettingValue::Attempts(allowed), .. })) => allowed,
+            _ => Some(DEFAULT_ATTEMPTS),
+        };
+        let poison = self.poison.entry((key, activity)).or_insert_with(|| Poison {
+            turn,
+            attempts: 0,
+            reason: String::new(),
+            failed_at: now,
+        });
+        poison.attempts = if poison.turn == turn { poison.attempts + 1 } else { 1 };
+        (poison.turn, poison.reason, poison.failed_at) = (turn, reason.to_owned(), now);
+        let set_aside = lasting || allowed.is_some_and(|allowed| poison.attempts >= allowed);
+        (!set_aside).then(|| TimeDelta::from_std(back_off(poison.attempts)).unwrap_or_default())
     }
 }

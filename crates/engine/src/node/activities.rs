@@ -66,20 +66,21 @@ fn storable(mut failure: FailureDetails) -> FailureDetails {
 pub(super) fn run_row(node: &Arc<Incarnation>, item: LockedActivity) {
     let node = Arc::clone(node);
     let id = item.id;
-    node.rows().insert(id);
+    let cancelled = node.ended.child_token();
+    node.rows().insert(id, cancelled.clone());
     tokio::spawn(async move {
         let ended = node.ended.clone();
-        ended.run_until_cancelled(run_and_deliver(&node, item)).await;
+        ended.run_until_cancelled(run_and_deliver(&node, item, cancelled)).await;
         node.forget_row(id);
     });
 }
 
-async fn run_and_deliver(node: &Arc<Incarnation>, item: LockedActivity) {
-    let Ok(_place) = node.places.acquire().await else { return };
+async fn run_and_deliver(node: &Arc<Incarnation>, item: LockedActivity, cancelled: CancellationToken) {
+    let Some(Ok(_place)) = cancelled.run_until_cancelled(node.places.acquire()).await else { return };
     let task = item.task;
     let (key, instance_id, execution) = (task.key, task.instance_id.clone(), task.execution);
     let dispatch = task.dispatch;
-    let body = match run(node, task, node.ended.child_token()).await {
+    let body = match run(node, task, cancelled).await {
         Ok(result) => MessageBody::TaskCompleted { dispatch, result },
         Err(failure) => MessageBody::TaskFailed { dispatch, failure },
     };

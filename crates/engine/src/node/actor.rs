@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use everdure_core::{
     Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DemoteOutcome,
-    DispatchId, EventData, ExecutionStarted, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody,
-    MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
+    DispatchId, EventData, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InboxItem, Landed, Message,
+    MessageBody, MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
@@ -110,7 +110,7 @@ impl Actor {
                 self.in_turn = answers.filter_map(|event| completion(&event.data)).collect();
                 self.turn(turn).await
             }
-            None if self.running.is_empty() => self.give_up(None).await,
+            None if self.running.is_empty() => self.give_up().await,
             None => match tokio::time::timeout_at(self.idle_since + self.node.options.idle_after, self.received.recv())
                 .await
             {
@@ -139,7 +139,7 @@ impl Actor {
                 }
             }
             Mail::Look => self.look(),
-            Mail::GiveUp => return self.give_up(None).await,
+            Mail::GiveUp => return self.give_up().await,
             Mail::Yield if self.inbox.is_empty() && self.idle_since.elapsed() >= YIELD_AFTER => {
                 return self.step_aside().await;
             }
@@ -173,12 +173,13 @@ impl Actor {
     async fn turn(&mut self, turn: OpenTurn) -> Next {
         let actions = if turn.runs_user_code(&self.state) {
             let node = Arc::clone(&self.node);
-            let watched = node.turns.watch(self.demotion(Some(node.options.retry_after)));
+            let watched = node.turns.watch(self.failing("the turn did not end within its deadline", false));
             let decided = tokio::time::timeout(node.options.turn_deadline, self.decide(&turn)).await;
             drop(watched);
             match decided {
-                Ok(Some(actions)) => actions,
-                Ok(None) | Err(_) => return self.give_up(Some(self.node.options.retry_after)).await,
+                Ok(Ok(actions)) => actions,
+                Ok(Err(reason)) => return self.give_up_failing(&reason, false).await,
+                Err(_) => return self.give_up_failing("the turn did not end within its deadline", false).await,
             }
         } else {
             TurnActions::default()
@@ -195,22 +196,26 @@ impl Actor {
             },
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a failure could not be recorded");
-                self.give_up(Some(self.node.options.retry_after)).await
+                self.give_up_failing(&format!("a failure could not be recorded: {error}"), false).await
             }
         }
     }
 
-    /// Runs user code; `None` when no worker here can.
-    async fn decide(&mut self, turn: &OpenTurn) -> Option<TurnActions> {
+    /// Runs user code.
+    ///
+    /// # Errors
+    /// Why it could not be run here.
+    async fn decide(&mut self, turn: &OpenTurn) -> Result<TurnActions, String> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
                 let started = &self.state.started;
-                let executor = self.node.registry.orchestration(&started.name, started.version.as_deref())?;
+                let known = self.node.registry.orchestration(&started.name, started.version.as_deref());
+                let executor = known.ok_or_else(|| format!("no worker here takes '{}'", started.name))?;
                 let mut live = executor.begin(started);
                 for past in &self.history {
                     if let Err(failure) = live.replay(past).await {
-                        return Some(fail(failure));
+                        return Ok(fail(failure));
                     }
                 }
                 if self.node.options.keep_live {
@@ -223,17 +228,17 @@ impl Actor {
         match live.run_turn(new).await {
             Ok(actions) => {
                 self.live = self.node.options.keep_live.then_some(live);
-                Some(actions)
+                Ok(actions)
             }
             Err(fault) => {
                 tracing::warn!(error = &fault as &dyn std::error::Error, "backing off");
-                None
+                Err(fault.to_string())
             }
         }
     }
 
     /// A turn that cannot be stored fails its orchestration, visibly. If not even that can be stored, what came in is
-    /// to blame: the instance backs off, and an operator has to look.
+    /// to blame: the instance is set aside, and an operator has to look.
     async fn fail_instead(&mut self, turn: OpenTurn, rejected: FailureDetails) -> Next {
         let instance = self.state.started.instance_id.clone();
         tracing::error!(%rejected, %instance, "a turn cannot be stored; its orchestration fails");
@@ -242,8 +247,8 @@ impl Actor {
         {
             return next;
         }
-        tracing::error!(%instance, "its failure cannot be stored either; it backs off");
-        self.give_up(Some(self.node.options.retry_after * 60)).await
+        tracing::error!(%instance, "its failure cannot be stored either; it is set aside");
+        self.give_up_failing("neither its turn nor the failure of it can be stored", true).await
     }
 
     /// Writes a turn until the store has answered.
@@ -264,7 +269,7 @@ impl Actor {
                 Ok(CheckpointOutcome::Landed(landed)) => break landed,
                 // The row moved on, or a timer is not due after all: what the store says is read anew. Should the
                 // row still be ours, it is given back; if not, that is lost as well.
-                Ok(CheckpointOutcome::Lost | CheckpointOutcome::Early) => return Ok(self.give_up(None).await),
+                Ok(CheckpointOutcome::Lost | CheckpointOutcome::Early) => return Ok(self.give_up().await),
                 Err(BackendError::NodeGone) => return Ok(Next::End),
                 Ok(CheckpointOutcome::Rejected(failure)) => return Err(failure),
                 Err(error) => {
@@ -427,8 +432,18 @@ impl Actor {
     }
 
     /// Ends residency: rows for what runs here, messages for results that no turn has seen, release.
-    async fn give_up(&mut self, retry_after: Option<Duration>) -> Next {
-        let request = self.demotion(retry_after);
+    async fn give_up(&mut self) -> Next {
+        let request = self.demotion();
+        self.end_with(request).await
+    }
+
+    /// The same after a turn that could not be run or stored.
+    async fn give_up_failing(&mut self, reason: &str, lasting: bool) -> Next {
+        let request = self.failing(reason, lasting);
+        self.end_with(request).await
+    }
+
+    async fn end_with(&mut self, request: Demote) -> Next {
         // From here on others may run what waits for a place here.
         self.running.values().for_each(|running| running.cancel.cancel());
         handover::demote(&self.node, request).await;
@@ -438,18 +453,27 @@ impl Actor {
     /// Ends the residency of an instance that waits for activities here, and for nothing else: they go on running, as
     /// rows that this node holds, and their results go the way of rows.
     async fn step_aside(&mut self) -> Next {
-        let mut request = self.demotion(None);
+        let mut request = self.demotion();
         request.running = std::mem::take(&mut request.activities);
         if let Some(DemoteOutcome::Released { running }) = handover::demote(&self.node, request).await {
             let (_, nothing) = mpsc::unbounded_channel();
             let received = std::mem::replace(&mut self.received, nothing);
-            self.running.retain(|dispatch, _| running.iter().all(|(kept, _)| kept != dispatch));
+            let kept = running.into_iter().filter_map(|(dispatch, id)| {
+                let running = self.running.remove(&dispatch)?;
+                Some((dispatch, id, running.cancel))
+            });
+            let running = kept.collect();
             handover::hand_over(&self.node, &self.state, received, running);
         }
         Next::End
     }
 
-    fn demotion(&self, retry_after: Option<Duration>) -> Demote {
+    fn failing(&self, reason: &str, lasting: bool) -> Demote {
+        let failure = FailedAttempt { reason: reason.to_owned(), lasting };
+        Demote { retry_after: Some(self.node.options.retry_after), failure: Some(failure), ..self.demotion() }
+    }
+
+    fn demotion(&self) -> Demote {
         let completions = self.inbox.iter().filter_map(|item| match item {
             InboxItem::Completion { dispatch, outcome: Ok(result), .. } => {
                 Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
@@ -469,7 +493,8 @@ impl Actor {
             activities: self.running.values().map(|running| running.activity.clone()).collect(),
             running: Vec::new(),
             completions: self.in_turn.iter().cloned().chain(completions).collect(),
-            retry_after,
+            retry_after: None,
+            failure: None,
         }
     }
 }

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use everdure_core::{BackendError, Hint, LockActivities, LockOrchestrations, LockedOrchestration, RuntimeState};
+use everdure_core::{
+    BackendError, Demote, FailedAttempt, Hint, LockActivities, LockOrchestrations, LockedOrchestration, RuntimeState,
+};
 
 use tokio::time::Instant;
 
+use super::handover;
 use super::incarnation::Incarnation;
 
 /// Of two claims in a row, the second waits that long after the first found nothing: hints come with every commit.
@@ -98,12 +101,28 @@ async fn claim_orchestrations(node: &Arc<Incarnation>) -> Result<Found, BackendE
 
 /// Begins residency: what is open and has neither a row nor a waiting result runs again, here.
 fn admit(node: &Arc<Incarnation>, item: LockedOrchestration) {
+    let instance_id = item.started.instance_id.clone();
     let fresh = RuntimeState::new(item.key, item.execution, item.execution_turn, item.started);
     let state = match fresh.replay(&item.history) {
         Ok(state) => state,
         Err(error) => {
-            // Held by us and untouched: an operator has to look, and nothing else suffers.
-            tracing::error!(error = &error as &dyn std::error::Error, "set aside");
+            tracing::error!(error = &error as &dyn std::error::Error, %instance_id, "set aside");
+            let failure = FailedAttempt { reason: format!("its history cannot be folded: {error}"), lasting: true };
+            let demote = Demote {
+                key: item.key,
+                instance_id,
+                node: node.node,
+                claim: item.claim,
+                turn: item.turn,
+                execution: item.execution,
+                activities: Vec::new(),
+                running: Vec::new(),
+                completions: Vec::new(),
+                retry_after: None,
+                failure: Some(failure),
+            };
+            let node = Arc::clone(node);
+            tokio::spawn(async move { handover::demote(&node, demote).await });
             return;
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! Each of these has a row that this node holds; its result goes the way of rows. Who decides what a result becomes changes at
 //! one moment, the end of the actor: results come by the same channel, first to the actor, then here, each once.
-//! Deliberately absent: cancellation by the orchestration, as for every row; the result of a closed step is lost.
+//! When nobody wants one any more, its context is cancelled, as that of every row.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use everdure_core::{
     ActivityId, BackendError, CompleteActivity, Demote, DemoteOutcome, DispatchId, MessageBody, RuntimeState,
 };
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
 
 use super::activities;
 use super::actor::Mail;
@@ -38,13 +39,13 @@ pub(super) fn hand_over(
     node: &Arc<Incarnation>,
     state: &RuntimeState,
     mut received: UnboundedReceiver<Mail>,
-    running: Vec<(DispatchId, ActivityId)>,
+    running: Vec<(DispatchId, ActivityId, CancellationToken)>,
 ) {
-    node.rows().extend(running.iter().map(|(_, id)| *id));
+    node.rows().extend(running.iter().map(|(_, id, cancel)| (*id, cancel.clone())));
     let node = Arc::clone(node);
     let (key, instance_id, execution) = (state.key, state.started.instance_id.clone(), state.execution);
     tokio::spawn(async move {
-        let mut left: BTreeMap<_, _> = running.into_iter().collect();
+        let mut left: BTreeMap<_, _> = running.into_iter().map(|(dispatch, id, _)| (dispatch, id)).collect();
         while !left.is_empty() {
             let Some(Some(mail)) = node.ended.run_until_cancelled(received.recv()).await else { return };
             let Mail::Completed(dispatch, outcome) = mail else { continue };

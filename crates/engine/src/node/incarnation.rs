@@ -1,6 +1,6 @@
 //! One life of a node under one id: its signs of life, its actors, and its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +18,9 @@ use super::actor::{Actor, Mail};
 use super::options::NodeOptions;
 use super::watch::Turns;
 use crate::Registry;
+
+/// How often a node that runs activities with rows asks whether they are still wanted.
+const LOST: Duration = Duration::from_secs(2);
 
 /// How often forgotten rows are looked for.
 const TIDY: Duration = Duration::from_secs(60);
@@ -61,8 +64,8 @@ pub(super) struct Incarnation {
     /// Turns under way.
     pub turns: Turns,
     residents: Mutex<Residents>,
-    /// Activity rows that run or wait here.
-    rows: Mutex<BTreeSet<ActivityId>>,
+    /// Activity rows that run or wait here, and what tells each that nobody wants its result any more.
+    rows: Mutex<BTreeMap<ActivityId, CancellationToken>>,
     /// There is mail in the store for an instance that is held here.
     pub mail_came: Notify,
     /// An actor, or an activity that has a row, ended.
@@ -100,7 +103,8 @@ impl Incarnation {
     pub async fn work(self: &Arc<Self>) -> Ending {
         let claims = async {
             let work = futures::future::join(super::claims::orchestrations(self), super::claims::activities(self));
-            futures::future::join4(work, self.tidy(), self.expire(), super::watch::watch(self)).await;
+            let upkeep = futures::future::join3(self.tidy(), self.expire(), self.tell_lost_activities());
+            futures::future::join3(work, upkeep, super::watch::watch(self)).await;
         };
         tokio::select! {
             biased;
@@ -140,6 +144,27 @@ impl Incarnation {
         }
     }
 
+    /// Tells activities that have rows when these are not ours any more: their orchestration was terminated, or gave
+    /// them up. What is resident hears it from its actor.
+    async fn tell_lost_activities(&self) {
+        loop {
+            tokio::time::sleep(LOST.min(self.options.lease / 3)).await;
+            let known: Vec<_> = self.rows().keys().copied().collect();
+            if known.is_empty() {
+                continue;
+            }
+            match self.backend.get_lost_activities(self.node, known).await {
+                Ok(lost) => {
+                    let rows = self.rows();
+                    lost.iter().filter_map(|id| rows.get(id)).for_each(CancellationToken::cancel);
+                }
+                Err(error) => {
+                    tracing::debug!(error = &error as &dyn std::error::Error, "could not look for lost activities");
+                }
+            }
+        }
+    }
+
     /// Removes what has been kept for long enough, a little at a time.
     async fn expire(&self) {
         while !self.draining.is_cancelled() {
@@ -162,7 +187,7 @@ impl Incarnation {
         if let Err(error) = self.backend.release_unknown(self.node, known, TIDY).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not release what memory does not know");
         }
-        let known = self.rows().iter().copied().collect();
+        let known = self.rows().keys().copied().collect();
         if let Err(error) = self.backend.release_unknown_activities(self.node, known, TIDY).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "could not release unknown activities");
         }
@@ -188,7 +213,7 @@ impl Incarnation {
         self.residents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn rows(&self) -> MutexGuard<'_, BTreeSet<ActivityId>> {
+    pub fn rows(&self) -> MutexGuard<'_, BTreeMap<ActivityId, CancellationToken>> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -83,18 +83,18 @@ begin
     end loop;
   end if;
   for r in
-    select i.key, m.execution, m.dispatch, m.body, i.locked_by
+    select i.key, m.execution, m.dispatch, m.body, i.locked_by, i.status
     from json_array_elements(p_steps -> 'messages') with ordinality j(m, n)
     cross join lateral json_to_record(j.m) m(key bigint, "instanceId" text, execution int, dispatch text, body json)
     cross join lateral (
-      select x.key, x.locked_by from everdure.instances x
+      select x.key, x.locked_by, x.status from everdure.instances x
       where x.key = coalesce(m.key, (
         select t.key from everdure.instances t where t.hub_id = p_hub and t.instance_id = m."instanceId"))
       limit 1) i
     order by j.n
   loop
     if r.body ->> 'type' = 'ExecutionTerminated'
-       and everdure._terminate_pending(r.key, r.body ->> 'reason', p_now, true) = 'T' then
+       and r.status = 6 and everdure._terminate_unheld(r.key, r.body ->> 'reason', false, p_now, true) = 'T' then
       continue;
     end if;
     v_number := everdure._post(r.key, r.execution, r.dispatch, p_now, p_now, r.body);

@@ -1,8 +1,8 @@
 -- Gives up the residency of instances: rows for activities that still run or wait in memory, messages for results
 -- that no turn has seen, release. p_items: {claim, turn, activities (for others), running (that go on here),
--- completions: [{dispatch, body}], retryAfter (seconds)}. Outcomes: [letter, [[dispatch, id] of what goes on]], with
+-- completions: [{dispatch, body}], retryAfter (seconds), failure (why a turn failed), lasting}. Outcomes: [letter, [[dispatch, id] of what goes on]], with
 -- R released, L lost, B busy.
--- Locks: instances (by key; without p_wait it waits for none), messages, activities.
+-- Locks: instances (by key; without p_wait it waits for none), messages, activities, poison.
 create or replace function everdure._demote(p_node bigint, p_keys bigint[], p_items text[], p_wait boolean) returns void
 language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -14,6 +14,8 @@ declare
   v_running json;
   v_row everdure.instances;
   v_item json;
+  v_pause interval;
+  v_failed interval;
 begin
   for n in 1 .. cardinality(p_keys) loop
     v_item := p_items[n]::json;
@@ -44,12 +46,17 @@ begin
         select v_row.key, nextval('everdure.message_numbers'), v_now, v_now, v_row.execution, c.dispatch, c.body
         from json_to_recordset(v_item -> 'completions') c(dispatch text, body json);
       end if;
+      v_pause := make_interval(secs => coalesce((v_item ->> 'retryAfter')::float8, 0));
+      if v_item ->> 'failure' is not null then
+        v_failed := everdure._count_failure(
+          v_row.hub_id, v_row.key, 0, v_row.turn, v_item ->> 'failure', (v_item ->> 'lasting')::boolean, v_now);
+        v_pause := case when v_failed is not null then greatest(v_pause, v_failed) end;
+      end if;
       update everdure.instances i
-      set locked_by = null,
+      set locked_by = case when v_pause is null then 0 end,
           claimed_at = null,
           due_at = (
-            select case when d.due_at is not null
-                        then greatest(d.due_at, v_now + make_interval(secs => (v_item ->> 'retryAfter')::float8)) end
+            select case when d.due_at is not null then greatest(d.due_at, v_now + v_pause) end
             from (select case when i.turn = i.execution_turn then v_now
                               else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end) d(due_at))
       where i.key = v_row.key;

@@ -89,6 +89,7 @@ begin
           delete from everdure.messages m where m.key = v_old.key;
           delete from everdure.activities a where a.key = v_old.key;
           delete from everdure.executions e where e.key = v_old.key;
+          delete from everdure.poison p where p.key = v_old.key;
           delete from everdure.history h where h.key = v_old.key;
           update everdure.instances i
           set key = v_keys[v_item], turn = 0, execution_turn = 0, execution = 0, claim = 0, status = 6,

@@ -14,6 +14,7 @@ begin
       delete from everdure.messages m where m.key = v_key;
       delete from everdure.activities a where a.key = v_key;
       delete from everdure.executions e where e.key = v_key;
+      delete from everdure.poison p where p.key = v_key;
       delete from everdure.history h where h.key = v_key;
       delete from everdure.instances i where i.key = v_key;
       v_purged := v_purged + 1;

@@ -4,6 +4,6 @@ language plpgsql as $$
 begin
   delete from everdure.nodes n where n.node_id = p_node;
   delete from everdure.lanes l where l.node_id = p_node;
-  return everdure._release_node(array[p_node]);
+  return everdure._release_node(array[p_node], false);
 end
 $$;

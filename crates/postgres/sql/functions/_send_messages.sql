@@ -1,5 +1,5 @@
 -- Sends the messages of a flush from clients to instances, in the order given. Outcomes: [code, key, number,
--- microseconds of the time, holder] each; codes: S sent, R repeated, T a pending instance was ended directly,
+-- microseconds of the time, holder] each; codes: S sent, R repeated, T an instance that nobody held was ended directly,
 -- F the instance has ended, N there is none, B busy: try again.
 -- Locks: instances (one after the other; without p_wait it waits for none), messages.
 create or replace function everdure._send_messages(
@@ -39,7 +39,9 @@ begin
     if v_code is null then
       v_now := clock_timestamp();
       if p_terminate[n] then
-        v_code := nullif(everdure._terminate_pending(v_row.key, p_bodies[n]::json ->> 'reason', v_now, p_wait), 'I');
+        v_code := nullif(everdure._terminate_unheld(
+          v_row.key, p_bodies[n]::json ->> 'reason', coalesce((p_bodies[n]::json ->> 'recurse')::boolean, false),
+          v_now, p_wait), 'I');
       end if;
       if v_code is null then
         v_number := everdure._post(v_row.key, null, null, v_now, v_now, p_bodies[n]::json);

@@ -99,6 +99,9 @@ struct Demotion<'a> {
     completions: Vec<Completion<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+    lasting: bool,
 }
 
 #[derive(Serialize)]
@@ -189,5 +192,7 @@ pub(super) fn of_demotion(request: &Demote) -> BackendResult<String> {
         running: request.running.iter().map(activity).collect(),
         completions: request.completions.iter().map(|body| Completion { dispatch: body.dispatch(), body }).collect(),
         retry_after: request.retry_after.map(|delay| delay.as_secs_f64()),
+        failure: request.failure.as_ref().map(|failure| failure.reason.as_str()),
+        lasting: request.failure.as_ref().is_some_and(|failure| failure.lasting),
     })
 }

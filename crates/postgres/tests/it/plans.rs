@@ -44,10 +44,7 @@ async fn one_of_each(store: &Store, name: &str) {
     assert!(get(store, name).await.is_some());
     store.remove_node(node).await.expect("leaving");
     store
-        .purge_instances(everdure_core::PurgeFilter::Instance {
-            instance_id: creation(name, "o").instance_id,
-            force: true,
-        })
+        .purge_instances(everdure_core::PurgeFilter::instance(creation(name, "o").instance_id, true))
         .await
         .expect("purging");
 }

@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 23] = [
+const METHODS: [(&str, &str); 26] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -39,8 +39,11 @@ const METHODS: [(&str, &str); 23] = [
     ("count_instances", "_count_instances"),
     ("get_executions", "_get_executions"),
     ("get_history", "_get_history"),
-    ("purge_instances", "_purge_instance"),
+    ("purge_instances", "_purge_ids"),
     ("purge_expired", "_purge_expired"),
+    ("get_lost_activities", "_get_lost_activities"),
+    ("get_poisoned", "_get_poisoned"),
+    ("release_poisoned", "_release_poisoned"),
     ("set_hub_setting", "set_hub_setting"),
     ("get_hub_settings", "get_hub_settings"),
 ];
@@ -160,6 +163,7 @@ impl Boundary {
                     running: vec![],
                     completions: vec![],
                     retry_after: None,
+                    failure: None,
                 }))
             }
             "lock_activities" => {
@@ -185,17 +189,21 @@ impl Boundary {
                 id: ActivityId(1),
                 attempt: 1,
                 node,
-                retry_after: Duration::ZERO
+                retry_after: Duration::ZERO,
+                failure: None
             })),
             "get_instances" => scripted!(store.get_instances(vec![id(&name)], true)),
             "query_instances" => {
                 scripted!(store.query_instances(InstanceQuery { page_size: 1, ..InstanceQuery::default() }))
             }
             "count_instances" => scripted!(store.count_instances(InstanceQuery::default(), 10)),
+            "get_lost_activities" => scripted!(store.get_lost_activities(node, vec![ActivityId(1)])),
+            "get_poisoned" => scripted!(store.get_poisoned(10)),
+            "release_poisoned" => scripted!(store.release_poisoned(id(&name), false)),
             "get_executions" => scripted!(store.get_executions(id(&name))),
             "get_history" => scripted!(store.get_history(id(&name), None)),
             "purge_instances" => {
-                scripted!(store.purge_instances(PurgeFilter::Instance { instance_id: id(&name), force: true }))
+                scripted!(store.purge_instances(PurgeFilter::instance(id(&name), true)))
             }
             "purge_expired" => scripted!(store.purge_expired(10)),
             "set_hub_setting" => scripted!(store.set_hub_setting("retention.failed", Some("30d"))),

@@ -83,6 +83,7 @@ async fn each_operation_happens_once(store: &Store, proxy: &Proxy, cut: Cut) {
         running: vec![],
         completions: vec![],
         retry_after: None,
+        failure: None,
     };
     proxy.arm(cut);
     let demoted = store.demote(demotion).await.expect("an answer");

@@ -12,8 +12,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
-    SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    SendMessage, SendOutcome, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -144,6 +144,18 @@ impl Backend for Mortal {
 
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
         self.alive().await.purge_expired(limit).await
+    }
+
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>> {
+        self.alive().await.get_lost_activities(node, known).await
+    }
+
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
+        self.alive().await.get_poisoned(limit).await
+    }
+
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
+        self.alive().await.release_poisoned(id, fail).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

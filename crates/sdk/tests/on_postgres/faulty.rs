@@ -112,6 +112,18 @@ impl Backend for Faulty {
         self.inner.purge_expired(limit).await
     }
 
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>> {
+        self.inner.get_lost_activities(node, known).await
+    }
+
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
+        self.inner.get_poisoned(limit).await
+    }
+
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
+        self.inner.release_poisoned(id, fail).await
+    }
+
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
         self.inner.set_hub_setting(name, value).await
     }

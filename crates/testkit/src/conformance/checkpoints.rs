@@ -89,7 +89,7 @@ async fn release(store: &Store, held: &Held, retry_after: Option<Duration>) {
     assert_eq!(outcome, DemoteOutcome::Released { running: vec![] });
 }
 
-fn demotion(held: &Held, retry_after: Option<Duration>) -> Demote {
+pub fn demotion(held: &Held, retry_after: Option<Duration>) -> Demote {
     Demote {
         key: held.state.key,
         instance_id: held.state.started.instance_id.clone(),
@@ -101,6 +101,7 @@ fn demotion(held: &Held, retry_after: Option<Duration>) -> Demote {
         running: vec![],
         completions: vec![],
         retry_after,
+        failure: None,
     }
 }
 
@@ -119,7 +120,7 @@ pub async fn bug_02_a_stale_checkpoint_after_purge_and_creation_is_lost(store: S
     create(&store, creation("i", "o")).await;
     let mut stale = claim(&store, node(&store).await, "o").await;
     let late = stale.turn(&store, complete("\"stale\""));
-    let purge = PurgeFilter::Instance { instance_id: id("i"), force: true };
+    let purge = PurgeFilter::instance(id("i"), true);
     assert_eq!(store.purge_instances(purge).await.expect("purging").purged, 1);
     create(&store, creation("i", "o")).await;
     assert_eq!(store.checkpoint(late).await.expect("an answer"), CheckpointOutcome::Lost);

@@ -1,12 +1,13 @@
 //! Sub-orchestrations and events between instances: no parent waits for ever.
 
 use everdure_core::{
-    Action, ActionKind, ChildOutcome, FailureDetails, InboxItem, MessageBody, OrchestrationStatus, SendOutcome,
+    Action, ActionKind, ChildOutcome, FailureDetails, InboxItem, MessageBody, OrchestrationStatus, PurgeFilter,
+    SendOutcome,
 };
 
 use super::fixture::{
-    Held, Store, child, claim, complete, continue_as_new, create, creation, dispatch, event_inputs, get, id, land,
-    node, run_to_end, send, terminate,
+    Held, Store, child, claim, complete, continue_as_new, create, creation, dispatch, event, event_inputs, get, id,
+    land, node, run_to_end, send, task, terminate,
 };
 
 async fn parent_with_child(store: &Store, child_id: &str) -> (Held, ChildOutcome) {
@@ -84,4 +85,64 @@ pub async fn bug_20_an_event_between_instances_survives_continue_as_new(store: S
     land(&store, again).await;
     let receiver = claim(&store, node, "r").await;
     assert_eq!((receiver.state.execution, event_inputs(&receiver.inbox)), (1, vec!["1".to_owned()]));
+}
+
+/// A parent that has a child, which has a child; nobody holds any of them.
+async fn three_deep(store: &Store) -> Held {
+    let (parent, _) = parent_with_child(store, "child").await;
+    claim(store, parent.node, "c").await.checkpoint(store, vec![child(0, "g", "grandchild")], false).await;
+    claim(store, parent.node, "g").await.checkpoint(store, vec![task(0, "a")], false).await;
+    parent
+}
+
+async fn status(store: &Store, name: &str) -> Option<OrchestrationStatus> {
+    get(store, name).await.map(|record| record.status)
+}
+
+pub async fn terminating_reaches_all_below_without_a_worker(store: Store) {
+    three_deep(&store).await;
+    let body = MessageBody::ExecutionTerminated { reason: Some("enough".into()), recurse: true };
+    assert_eq!(send(&store, "parent", body).await, SendOutcome::Terminated);
+    for name in ["parent", "child", "grandchild"] {
+        assert_eq!(status(&store, name).await, Some(OrchestrationStatus::Terminated), "{name}");
+        let (record, turns) = store.get_history(id(name), None).await.expect("an answer").expect("it exists");
+        let last = turns.last().expect("a turn tells the end");
+        assert_eq!((record.output.as_deref(), last.turn), (Some("enough"), record.turn));
+        let types: Vec<_> = last.events.iter().map(|event| event.data.type_name()).collect();
+        assert_eq!(types, ["ExecutionTerminated", "ExecutionCompleted"]);
+    }
+}
+
+pub async fn terminating_tells_those_below_that_are_held(store: Store) {
+    let parent = three_deep(&store).await;
+    send(&store, "child", event("go", "1")).await;
+    let mut held = claim(&store, parent.node, "c").await;
+    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
+    assert_eq!(send(&store, "parent", body).await, SendOutcome::Terminated);
+    assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Running), "its holder decides");
+    held.mail(&store).await;
+    held.checkpoint(&store, vec![], false).await;
+    assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Terminated));
+    let grandchild = claim(&store, parent.node, "g").await;
+    assert!(
+        matches!(&grandchild.inbox[..], [InboxItem::Message(message)]
+        if matches!(message.body, MessageBody::ExecutionTerminated { recurse: true, .. })),
+        "{:?}",
+        grandchild.inbox
+    );
+}
+
+pub async fn purging_reaches_all_below_when_asked_to(store: Store) {
+    let purge = async |recurse: bool| {
+        let which = PurgeFilter::Instances { ids: vec![id("parent")], force: false, recurse };
+        store.purge_instances(which).await.expect("purging").purged
+    };
+    three_deep(&store).await;
+    assert_eq!(purge(true).await, 0, "none of them has ended");
+    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
+    send(&store, "parent", body).await;
+    assert_eq!(purge(true).await, 3);
+    for name in ["parent", "child", "grandchild"] {
+        assert_eq!(status(&store, name).await, None, "{name}");
+    }
 }

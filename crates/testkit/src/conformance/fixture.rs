@@ -116,6 +116,20 @@ impl Held {
             .expect("the actions fit the history")
     }
 
+    /// Takes the mail that waits for it.
+    pub async fn mail(&mut self, store: &Store) {
+        let name = self.state.started.name.clone();
+        let all = lock(store, self.node, &name).await;
+        let mine = all.into_iter().filter(|item| item.was_held && item.key == self.state.key);
+        for message in mine.flat_map(|item| item.messages) {
+            // What is there already is repeated until a turn has taken it.
+            let known = |item: &InboxItem| matches!(item, InboxItem::Message(old) if old.number == message.number);
+            if !self.inbox.iter().any(known) {
+                self.inbox.push(InboxItem::Message(message));
+            }
+        }
+    }
+
     /// Writes a turn and takes it into the state.
     pub async fn checkpoint(&mut self, store: &Store, actions: Vec<Action>, hold: bool) -> Landed {
         let checkpoint = Checkpoint { hold, ..self.turn(store, actions) };

@@ -10,6 +10,7 @@ pub mod fixture;
 mod instances;
 mod messages;
 mod nodes;
+mod poison;
 mod queries;
 mod races;
 mod settings;
@@ -89,6 +90,9 @@ cases! {
         bug_15_a_child_whose_id_is_live_fails_the_call,
         bug_15_a_child_whose_id_is_finished_replaces_it,
         bug_16_terminating_a_pending_child_tells_its_parent,
+        terminating_reaches_all_below_without_a_worker,
+        terminating_tells_those_below_that_are_held,
+        purging_reaches_all_below_when_asked_to,
         bug_20_an_event_between_instances_survives_continue_as_new;
     activities:
         an_activity_row_is_claimed_once_and_completed_once,
@@ -119,6 +123,12 @@ cases! {
     settings:
         get_hub_settings_returns_what_set_hub_setting_decided,
         purge_expired_removes_what_was_kept_long_enough;
+    poison:
+        a_turn_that_fails_again_and_again_is_set_aside,
+        what_will_not_get_better_is_set_aside_at_once,
+        each_failed_attempt_waits_longer,
+        a_crash_is_a_failed_attempt_of_what_was_held,
+        a_poisoned_activity_may_be_failed;
     races:
         bug_05_an_instance_that_just_ended_is_not_claimed,
         bug_09_terminate_races_with_continue_as_new_and_the_end,

@@ -144,7 +144,7 @@ pub async fn bug_30_purging_leaves_nothing_behind(store: Store) {
     let node = node(&store).await;
     let mut held = claim(&store, node, "o").await;
     held.checkpoint(&store, vec![task(0, "a"), timer(1, store.now())], false).await;
-    let purge = PurgeFilter::Instance { instance_id: id("i"), force: true };
+    let purge = PurgeFilter::instance(id("i"), true);
     let first = store.purge_instances(purge.clone()).await.expect("purging");
     assert_eq!(first, PurgeOutcome { purged: 1, complete: true });
     assert_eq!(store.purge_instances(purge).await.expect("purging").purged, 0);
@@ -157,7 +157,7 @@ pub async fn bug_30_purging_leaves_nothing_behind(store: Store) {
 
 pub async fn a_live_instance_is_purged_only_by_force(store: Store) {
     create(&store, creation("i", "o")).await;
-    let purge = PurgeFilter::Instance { instance_id: id("i"), force: false };
+    let purge = PurgeFilter::instance(id("i"), false);
     assert_eq!(store.purge_instances(purge).await.expect("an answer").purged, 0);
     assert!(get(&store, "i").await.is_some());
 }

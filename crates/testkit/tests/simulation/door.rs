@@ -11,8 +11,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage,
-    SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    SendMessage, SendOutcome, Timestamp,
 };
 use everdure_engine::CancellationToken;
 use futures::future::BoxFuture;
@@ -337,6 +337,18 @@ impl Backend for Door {
 
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
         self.world.store.purge_expired(limit).await
+    }
+
+    async fn get_lost_activities(&self, node: NodeId, known: Vec<ActivityId>) -> BackendResult<Vec<ActivityId>> {
+        self.world.store.get_lost_activities(node, known).await
+    }
+
+    async fn get_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
+        self.world.store.get_poisoned(limit).await
+    }
+
+    async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
+        self.world.store.release_poisoned(id, fail).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

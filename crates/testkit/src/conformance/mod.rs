@@ -10,8 +10,10 @@ pub mod fixture;
 mod instances;
 mod messages;
 mod nodes;
+mod programs;
 mod queries;
 mod races;
+mod runtime;
 mod settings;
 
 use std::future::Future;
@@ -115,6 +117,8 @@ cases! {
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
         purging_goes_in_bounded_steps;
+    runtime:
+        another_runtime_drives_whole_orchestrations;
     settings:
         get_hub_settings_returns_what_set_hub_setting_decided,
         purge_expired_removes_what_was_kept_long_enough;

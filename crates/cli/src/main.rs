@@ -22,6 +22,7 @@ mod history;
 mod list;
 mod migrate;
 mod purge;
+mod scale;
 mod settings;
 mod start;
 
@@ -78,6 +79,7 @@ enum Command {
     Purge(purge::Purge),
     Bulk(Box<bulk::Bulk>),
     Settings(settings::Settings),
+    Scale(scale::Scale),
     Bench(bench::Bench),
 }
 
@@ -107,6 +109,7 @@ fn main() -> ExitCode {
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Settings(arguments) => settings::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| exit::failed(error.as_ref()))

@@ -19,9 +19,11 @@ mod nodes;
 mod options;
 mod queries;
 mod rows;
+mod scale;
 mod settings;
 mod tls;
 
 pub use backend::PostgresBackend;
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub use options::{PostgresOptions, PostgresOptionsBuilder};
+pub use scale::{Load, ScaleMetric};

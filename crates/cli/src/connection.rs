@@ -103,6 +103,11 @@ impl Connection {
         self.connect(self.brief()?.listen(false).create_hub(false)).await
     }
 
+    /// The same for a command that asks what only this store answers.
+    pub async fn open_postgres(&self) -> Result<PostgresBackend, Box<dyn Error>> {
+        self.postgres(self.brief()?.listen(false).create_hub(false)).await
+    }
+
     /// Opens the hub for one command that gives workers something to do: they are told at once, by a hint. Only with
     /// `create` a hub is made; a misspelt name shall not make one.
     pub async fn open_to_write(&self, create: bool) -> Result<Hub, Box<dyn Error>> {
@@ -123,9 +128,12 @@ impl Connection {
     }
 
     pub async fn connect(&self, builder: PostgresOptionsBuilder) -> Result<Hub, Box<dyn Error>> {
-        let backend = PostgresBackend::connect(builder.build()?).await.map_err(|error| self.unusable(error))?;
-        let backend: Arc<dyn Backend> = Arc::new(backend);
+        let backend: Arc<dyn Backend> = Arc::new(self.postgres(builder).await?);
         Ok(Hub { client: Client::new(Arc::clone(&backend)), backend })
+    }
+
+    async fn postgres(&self, builder: PostgresOptionsBuilder) -> Result<PostgresBackend, Box<dyn Error>> {
+        Ok(PostgresBackend::connect(builder.build()?).await.map_err(|error| self.unusable(error))?)
     }
 
     pub fn unusable(&self, source: everdure::BackendError) -> ConnectionError {

@@ -24,6 +24,7 @@ mod list;
 mod migrate;
 mod poison;
 mod purge;
+mod scale;
 mod settings;
 mod start;
 
@@ -82,6 +83,7 @@ enum Command {
     Bulk(Box<bulk::Bulk>),
     Poison(poison::Poison),
     Settings(settings::Settings),
+    Scale(scale::Scale),
     Bench(bench::Bench),
 }
 
@@ -113,6 +115,7 @@ fn main() -> ExitCode {
         Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Poison(arguments) => poison::run(&arguments),
         Command::Settings(arguments) => settings::run(&arguments),
+        Command::Scale(arguments) => scale::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map(done),
     };
     outcome.unwrap_or_else(|error| exit::failed(error.as_ref()))

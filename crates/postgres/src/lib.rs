@@ -21,6 +21,7 @@ mod options;
 mod poison;
 mod queries;
 mod rows;
+mod scale;
 mod settings;
 mod tls;
 
@@ -28,3 +29,4 @@ pub use administration::TaskHub;
 pub use backend::PostgresBackend;
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub use options::{PostgresOptions, PostgresOptionsBuilder};
+pub use scale::{Load, ScaleMetric};

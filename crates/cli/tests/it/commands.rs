@@ -201,6 +201,26 @@ fn settings_are_decided_listed_and_given_back() {
 }
 
 #[test]
+fn scale_tells_what_waits_and_for_how_many_workers() {
+    let cli = Cli::in_hub("scaled");
+    cli.ok(&["start", "nobody", "--at", "1h"]);
+    assert_eq!(cli.json(&["scale"])["workers"], 0, "what starts later waits for nobody");
+    for _ in 0..3 {
+        cli.ok(&["start", "nobody"]);
+    }
+    let value = cli.json(&["scale", "--orchestrations-per-worker", "2"]);
+    assert_eq!((&value["workers"], &value["nodes"]), (&json!(2), &json!(0)));
+    let waits = &value["orchestrations"];
+    assert_eq!((&waits["waiting"], &waits["running"]), (&json!(3), &json!(0)));
+    assert!(waits["oldestSeconds"].as_f64().expect("a number") > 0.0);
+    assert_eq!(value["activities"], json!({ "waiting": 0, "running": 0, "oldestSeconds": 0.0 }));
+    let said = cli.ok(&["scale"]);
+    assert!(said.contains("WAITING") && said.contains("orchestrations") && said.contains("workers needed"), "{said}");
+    cli.fails(2, &["scale", "--activities-per-worker", "0"]);
+    assert!(Cli::at(&crate::support::server().url(), "nowhere").fails(1, &["scale"]).contains("nowhere"));
+}
+
+#[test]
 fn a_live_instance_is_purged_by_force_only() {
     let cli = Cli::in_hub("purged");
     cli.ok(&["start", "nobody", "--id", "n1"]);

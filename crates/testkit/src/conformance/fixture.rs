@@ -13,7 +13,7 @@ use everdure_core::{
 pub type Store = Arc<dyn Backend>;
 
 /// How long to wait for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn id(text: &str) -> InstanceId {
     InstanceId::new(text).expect("a valid id")

@@ -11,8 +11,10 @@ mod instances;
 mod messages;
 mod nodes;
 mod poison;
+mod programs;
 mod queries;
 mod races;
+mod runtime;
 mod settings;
 
 use std::future::Future;
@@ -120,6 +122,8 @@ cases! {
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
         purging_goes_in_bounded_steps;
+    runtime:
+        another_runtime_drives_whole_orchestrations;
     settings:
         get_hub_settings_returns_what_set_hub_setting_decided,
         purge_expired_removes_what_was_kept_long_enough;

@@ -172,6 +172,7 @@ impl Runtime {
             running: vec![],
             completions: resident.inbox.into_iter().filter_map(answer_of_memory).collect(),
             retry_after: Some(retry_after),
+            failure: None,
         };
         let outcome = self.store.demote(request).await.expect("giving up residency");
         assert_eq!(outcome, DemoteOutcome::Released { running: vec![] });
@@ -206,7 +207,7 @@ impl Runtime {
         let (node, input) = (self.node, number(task.input.as_ref()));
         self.count(task.instance_id.as_str(), &task.name, input, task.idempotency_key);
         if task.name == "flaky" && attempt == 1 {
-            let request = AbandonActivity { id, attempt, node, retry_after: Duration::from_millis(20) };
+            let request = AbandonActivity { id, attempt, node, retry_after: Duration::from_millis(20), failure: None };
             assert!(self.store.abandon_activity(request).await.expect("abandoning"), "it was ours");
             return;
         }

@@ -36,7 +36,7 @@ const ENDED: [OrchestrationStatus; 3] =
 const AT_ONCE: usize = 50;
 const PAGE: u32 = 500;
 
-/// Terminate, purge or restart all instances that match.
+/// Terminate, purge, rewind or restart all instances that match.
 ///
 /// No worker is needed: what no worker holds is changed directly. Many at once
 /// need --yes, or a yes on the terminal.
@@ -62,6 +62,16 @@ enum What {
         /// End their sub-orchestrations, too
         #[arg(long)]
         recurse: bool,
+    },
+    /// Take the failure of those that have failed back
+    #[command(disable_version_flag = true)]
+    Rewind {
+        #[command(flatten)]
+        common: Common,
+
+        /// Why; history notes it
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Remove those that have ended, with their histories
     #[command(disable_version_flag = true)]
@@ -125,6 +135,11 @@ pub fn run(arguments: &Bulk) -> Outcome {
             common.run("terminate", &live, async |hub: &Hub, id: InstanceId| {
                 hub.client.terminate(&id, reason.as_deref(), *recurse).await?;
                 Ok("ended, or asked to end by its worker".to_owned())
+            })
+        }
+        What::Rewind { common, reason } => {
+            common.run("rewind", &[OrchestrationStatus::Failed], async |hub: &Hub, id: InstanceId| {
+                Ok(format!("{} rewound", hub.client.rewind(&id, reason.as_deref()).await?))
             })
         }
         What::Purge { common, recurse } => common.run("purge", &ENDED, async |hub: &Hub, id: InstanceId| {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use everdure::{HistoryTurn, InstanceRecord};
-use everdure_core::{EventData, ExecutionStarted, HistoryEvent};
+use everdure_core::{EventData, HistoryEvent};
 use serde_json::{Value, json};
 
 use crate::output;
@@ -21,25 +21,11 @@ pub fn flatten(record: &InstanceRecord, turns: &[HistoryTurn]) -> Vec<Recorded> 
         let mut add = |event| all.push(Recorded { turn: turn.turn, event });
         add(HistoryEvent::unsolicited(turn.time, EventData::OrchestratorStarted));
         if place == 0 {
-            add(HistoryEvent::unsolicited(turn.time, EventData::ExecutionStarted(started(record))));
+            add(HistoryEvent::unsolicited(turn.time, EventData::ExecutionStarted(record.started())));
         }
         turn.events.iter().cloned().for_each(add);
     }
     all
-}
-
-fn started(record: &InstanceRecord) -> ExecutionStarted {
-    ExecutionStarted {
-        instance_id: record.instance_id.clone(),
-        execution_id: record.execution_id,
-        name: record.name.clone(),
-        version: record.version.clone(),
-        input: record.input.clone(),
-        // The record names the parent, not the step of it that waits.
-        parent: None,
-        tags: record.tags.clone(),
-        scheduled_start: record.scheduled_start,
-    }
 }
 
 /// An event as a program reads it.
@@ -98,7 +84,8 @@ fn describe(event: &HistoryEvent) -> (Option<i32>, String, String) {
         }
         EventData::ExecutionTerminated { reason, .. }
         | EventData::ExecutionSuspended { reason }
-        | EventData::ExecutionResumed { reason } => (own, String::new(), text(reason)),
+        | EventData::ExecutionResumed { reason }
+        | EventData::ExecutionRewound { reason } => (own, String::new(), text(reason)),
         EventData::TaskScheduled { name, input, .. } => (own, name.clone(), text(input)),
         EventData::SubOrchestrationInstanceCreated { name, instance_id, .. } => {
             (own, name.clone(), format!("as {instance_id}"))

@@ -24,6 +24,7 @@ mod list;
 mod migrate;
 mod poison;
 mod purge;
+mod rewind;
 mod scale;
 mod settings;
 mod start;
@@ -79,6 +80,7 @@ enum Command {
     Suspend(control::Suspend),
     Resume(control::Resume),
     Terminate(control::Terminate),
+    Rewind(rewind::Rewind),
     Purge(purge::Purge),
     Bulk(Box<bulk::Bulk>),
     Poison(poison::Poison),
@@ -111,6 +113,7 @@ fn main() -> ExitCode {
         Command::Suspend(arguments) => control::suspend(&arguments),
         Command::Resume(arguments) => control::resume(&arguments),
         Command::Terminate(arguments) => control::terminate(&arguments),
+        Command::Rewind(arguments) => rewind::run(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),
         Command::Poison(arguments) => poison::run(&arguments),

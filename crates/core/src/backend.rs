@@ -13,7 +13,8 @@ use crate::{
     AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
     CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HistoryTurn, InstanceId, InstanceKey,
     InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
-    NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, SendMessage, SendOutcome, Timestamp,
+    NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage,
+    SendOutcome, Timestamp,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
@@ -129,6 +130,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Lets an instance that was set aside go on, with its activities that were; with `fail` these fail instead, with
     /// the type `ActivityPoisoned`. Returns how much it was; `None` when there is no such instance.
     async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>>;
+
+    /// Takes the failure of instances back, all of them or none: `false` when one of them, or of `observed`, does not
+    /// stand as it was seen. Parents come before their children. What to write, [`crate::rewind()`] says.
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool>;
 
     /// Decides a setting of the hub (see [`crate::Setting::read`]); `None` gives it its default back.
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()>;

@@ -173,6 +173,11 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         input: Option<String>,
     },
+    /// A failure was taken back; see [`crate::rewind()`].
+    ExecutionRewound {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
     /// Anything that an operator or another runtime noted.
     GenericEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -192,6 +197,22 @@ impl EventData {
             | Self::TimerFired { dispatch, .. } => Some(*dispatch),
             _ => None,
         }
+    }
+
+    /// Whether the event records a decision of the orchestration.
+    #[must_use]
+    pub fn is_decision(&self) -> bool {
+        matches!(
+            self,
+            Self::TaskScheduled { .. }
+                | Self::TimerCreated { .. }
+                | Self::SubOrchestrationInstanceCreated { .. }
+                | Self::EventSent { .. }
+                | Self::TaskCancelled { .. }
+                | Self::TimerCancelled { .. }
+                | Self::ExecutionCompleted { .. }
+                | Self::ContinueAsNew { .. }
+        )
     }
 
     /// The name of the event type, as it is stored.
@@ -217,6 +238,7 @@ impl EventData {
             Self::EventSent { .. } => "EventSent",
             Self::EventRaised { .. } => "EventRaised",
             Self::ContinueAsNew { .. } => "ContinueAsNew",
+            Self::ExecutionRewound { .. } => "ExecutionRewound",
             Self::GenericEvent { .. } => "GenericEvent",
         }
     }

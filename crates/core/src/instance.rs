@@ -141,6 +141,21 @@ pub struct InstanceRecord {
 }
 
 impl InstanceRecord {
+    /// What opened the execution, without the step of the parent that waits, which a record does not tell.
+    #[must_use]
+    pub fn started(&self) -> ExecutionStarted {
+        ExecutionStarted {
+            instance_id: self.instance_id.clone(),
+            execution_id: self.execution_id,
+            name: self.name.clone(),
+            version: self.version.clone(),
+            input: self.input.clone(),
+            parent: None,
+            tags: self.tags.clone(),
+            scheduled_start: self.scheduled_start,
+        }
+    }
+
     /// The record as it stood when that execution ended by continue-as-new; unchanged if it is the current one.
     #[must_use]
     pub fn of_execution(self, execution: Execution) -> Self {

@@ -12,6 +12,7 @@ mod failure;
 mod ids;
 mod limits;
 mod poison;
+mod rewind;
 mod setting;
 mod status;
 
@@ -46,6 +47,7 @@ pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};
 pub use node::{NodeLease, Reaped, RegisterNode};
 pub use poison::{DEFAULT_ATTEMPTS, FailedAttempt, Poisoned, PoisonedActivity, SET_ASIDE, back_off};
+pub use rewind::{Observed, OpenChild, Rewinding, rewind};
 pub use setting::{Setting, SettingName, SettingValue};
 pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
 pub use status::OrchestrationStatus;

@@ -82,6 +82,27 @@ impl MessageBody {
         }
     }
 
+    /// The message that this event records, if it records one.
+    #[must_use]
+    pub fn from_event(event: &EventData) -> Option<Self> {
+        Some(match event.clone() {
+            EventData::EventRaised { name, input } => Self::EventRaised { name, input },
+            EventData::ExecutionSuspended { reason } => Self::ExecutionSuspended { reason },
+            EventData::ExecutionResumed { reason } => Self::ExecutionResumed { reason },
+            EventData::ExecutionTerminated { reason, recurse } => Self::ExecutionTerminated { reason, recurse },
+            EventData::TaskCompleted { dispatch, result, .. } => Self::TaskCompleted { dispatch, result },
+            EventData::TaskFailed { dispatch, failure, .. } => Self::TaskFailed { dispatch, failure },
+            EventData::SubOrchestrationInstanceCompleted { dispatch, result, .. } => {
+                Self::SubOrchestrationInstanceCompleted { dispatch, result }
+            }
+            EventData::SubOrchestrationInstanceFailed { dispatch, failure, .. } => {
+                Self::SubOrchestrationInstanceFailed { dispatch, failure }
+            }
+            EventData::TimerFired { dispatch, fire_at, .. } => Self::TimerFired { dispatch, fire_at },
+            _ => return None,
+        })
+    }
+
     /// The history event that records this message, given the id of the step that it answers.
     #[must_use]
     pub fn into_event(self, task_id: i32) -> EventData {

@@ -3,8 +3,10 @@
 mod executor;
 mod memory;
 mod node;
+mod rewind;
 
 pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
 pub use memory::InMemoryBackend;
 pub use node::{Node, NodeHandle, NodeOptions};
+pub use rewind::{RewindOutcome, rewind};
 pub use tokio_util::sync::CancellationToken;

@@ -10,8 +10,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    SendMessage, SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    Rewinding, SendMessage, SendOutcome, Timestamp,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -296,6 +296,10 @@ impl Backend for PostgresBackend {
 
     async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
         self.let_poisoned_go(id, fail).await
+    }
+
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        self.rewind(items, observed).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

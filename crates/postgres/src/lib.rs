@@ -20,6 +20,7 @@ mod nodes;
 mod options;
 mod poison;
 mod queries;
+mod rewind;
 mod rows;
 mod scale;
 mod settings;

@@ -4,6 +4,7 @@
 
 mod error;
 mod restart;
+mod rewind;
 mod start;
 mod wait;
 mod waiters;

@@ -312,3 +312,23 @@ fn many_are_purged_by_any_condition_within_a_limit_of_time() {
     assert_eq!((&purged["done"], &purged["failed"]), (&json!(3), &json!(0)));
     assert_eq!(cli.json(&["list"]), json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failures_are_taken_back_one_by_one_and_by_condition() {
+    let cli = Cli::in_hub("rewound");
+    for id in ["w1", "w2", "w3"] {
+        cli.ok(&["start", "wrong", "--id", id]);
+    }
+    let worker = worker("rewound").await;
+    for id in ["w1", "w2", "w3"] {
+        cli.run(&["get", id, "--wait", "30"]);
+    }
+    worker.drain(std::time::Duration::from_secs(10)).await.expect("it leaves");
+    assert_eq!(cli.json(&["rewind", "w1", "--reason", "tea has come"])["rewound"], 1);
+    let said = cli.fails(1, &["rewind", "w1"]);
+    assert!(said.contains("not allowed") && said.contains("Pending"), "{said}");
+    assert_eq!(cli.json(&["bulk", "rewind", "--failure-type", "OutOfTea", "--dry-run"])["matching"], 2);
+    let bulk = cli.json(&["bulk", "rewind", "--failure-type", "OutOfTea", "--yes"]);
+    assert_eq!((&bulk["done"], &bulk["failed"]), (&json!(2), &json!(0)));
+    assert_eq!(ids(&cli.json(&["list", "--status", "Pending"])).len(), 3);
+}

@@ -143,6 +143,11 @@ fn create_child(store: &mut Store, child: NewChild, node: NodeId, now: Timestamp
     (ChildOutcome::Created(store.insert(row)), None)
 }
 
+/// The same for one that no node has asked for.
+pub(super) fn create_child_unheld(store: &mut Store, child: NewChild, now: Timestamp) {
+    create_child(store, NewChild { born_claimed: false, ..child }, everdure_core::SET_ASIDE, now);
+}
+
 /// Dropped without an error when the target is gone, has ended, or has gone on to another execution.
 fn send(store: &mut Store, message: OutboundMessage, now: Timestamp) -> Option<Sent> {
     let (key, execution) = match message.target {

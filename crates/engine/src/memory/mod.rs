@@ -7,6 +7,7 @@ mod checkpoint;
 mod claims;
 mod poison;
 mod queries;
+mod rewind;
 mod store;
 
 use std::collections::BTreeMap;
@@ -19,8 +20,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, MessageBody, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped,
-    RegisterNode, ReusePolicy, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
+    LockedOrchestrations, MessageBody, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped,
+    RegisterNode, ReusePolicy, Rewinding, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -319,6 +320,13 @@ impl Backend for InMemoryBackend {
         self.hint(Hint::Orchestrations);
         self.hint(Hint::Activities);
         Ok(released)
+    }
+
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        let (mut store, now) = self.lock();
+        let rewound = rewind::rewind_instances(&mut store, items, &observed, now);
+        self.hint(Hint::Orchestrations);
+        Ok(rewound)
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

@@ -9,7 +9,7 @@ mod item;
 mod lane;
 mod outcomes;
 mod parameters;
-mod steps;
+pub(crate) mod steps;
 mod writer;
 
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -1,6 +1,9 @@
 //! The rarer parts of a checkpoint, and demotions, as the JSON that the functions take.
 
-use everdure_core::{BackendResult, Checkpoint, Demote, DispatchId, MessageBody, NewActivity, Tags, Target, Timestamp};
+use everdure_core::{
+    BackendResult, Checkpoint, Demote, DispatchId, MessageBody, NewActivity, NewChild, NewTimer, OutboundMessage,
+    Rewinding, Tags, Target, Timestamp,
+};
 use serde::Serialize;
 
 use super::item::json_text;
@@ -144,24 +147,42 @@ pub(super) fn of_checkpoint(checkpoint: &Checkpoint) -> BackendResult<Option<Str
         }),
         carry: next.map_or(&[], |next| &next.carry_over),
         cancelled: &checkpoint.cancelled,
-        timers: checkpoint
-            .timers
-            .iter()
-            .map(|timer| Timer {
-                dispatch: timer.dispatch,
-                fire_at: timer.fire_at,
-                body: MessageBody::TimerFired { dispatch: timer.dispatch, fire_at: timer.fire_at },
-            })
-            .collect(),
+        timers: timers(&checkpoint.timers),
         activities: checkpoint.activities.iter().map(activity).collect(),
-        children: children(checkpoint),
+        children: children(&checkpoint.children),
         messages: checkpoint.messages.iter().map(outbound).collect(),
     };
     json_text(&steps).map(Some)
 }
 
-fn children(checkpoint: &Checkpoint) -> Vec<Child<'_>> {
-    let numbered = checkpoint.children.iter().enumerate();
+/// What a rewound instance sees again, the timers that are open, and the children to create; `None` when there is none.
+pub(crate) fn of_rewinding(rewinding: &Rewinding, messages: &[OutboundMessage]) -> BackendResult<Option<String>> {
+    if rewinding.timers.is_empty() && rewinding.children.is_empty() && messages.is_empty() {
+        return Ok(None);
+    }
+    let steps = Steps {
+        next: None,
+        carry: &[],
+        cancelled: &[],
+        timers: timers(&rewinding.timers),
+        activities: Vec::new(),
+        children: children(&rewinding.children),
+        messages: messages.iter().map(outbound).collect(),
+    };
+    json_text(&steps).map(Some)
+}
+
+fn timers(timers: &[NewTimer]) -> Vec<Timer> {
+    let timer = |timer: &NewTimer| Timer {
+        dispatch: timer.dispatch,
+        fire_at: timer.fire_at,
+        body: MessageBody::TimerFired { dispatch: timer.dispatch, fire_at: timer.fire_at },
+    };
+    timers.iter().map(timer).collect()
+}
+
+fn children(children: &[NewChild]) -> Vec<Child<'_>> {
+    let numbered = children.iter().enumerate();
     let children = numbered.map(|(n, child)| Child {
         n,
         instance_id: child.instance_id.as_str(),
@@ -176,7 +197,7 @@ fn children(checkpoint: &Checkpoint) -> Vec<Child<'_>> {
     children.collect()
 }
 
-fn outbound(message: &everdure_core::OutboundMessage) -> Outbound<'_> {
+fn outbound(message: &OutboundMessage) -> Outbound<'_> {
     let (key, execution, instance_id) = match &message.target {
         Target::Instance(id) => (None, None, Some(id.as_str())),
         Target::Execution { key, execution, .. } => (Some(key.0), Some(*execution), None),

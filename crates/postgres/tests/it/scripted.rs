@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 26] = [
+const METHODS: [(&str, &str); 27] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -44,6 +44,7 @@ const METHODS: [(&str, &str); 26] = [
     ("get_lost_activities", "_get_lost_activities"),
     ("get_poisoned", "_get_poisoned"),
     ("release_poisoned", "_release_poisoned"),
+    ("rewind_instances", "_rewind_instances"),
     ("set_hub_setting", "set_hub_setting"),
     ("get_hub_settings", "get_hub_settings"),
 ];
@@ -198,6 +199,7 @@ impl Boundary {
             }
             "count_instances" => scripted!(store.count_instances(InstanceQuery::default(), 10)),
             "get_lost_activities" => scripted!(store.get_lost_activities(node, vec![ActivityId(1)])),
+            "rewind_instances" => scripted!(store.rewind_instances(vec![], vec![])),
             "get_poisoned" => scripted!(store.get_poisoned(10)),
             "release_poisoned" => scripted!(store.release_poisoned(id(&name), false)),
             "get_executions" => scripted!(store.get_executions(id(&name))),

@@ -25,6 +25,14 @@ pub enum ClientError {
     /// No such instance.
     #[error("there is no instance '{0}' in this task hub: check the id, and whether it was purged")]
     NotFound(InstanceId),
+    /// Only a failed instance can be rewound.
+    #[error("rewinding is not allowed: instance '{id}' is {status}, and only a Failed one can be rewound")]
+    NotFailed {
+        /// The id.
+        id: InstanceId,
+        /// Its state.
+        status: OrchestrationStatus,
+    },
     /// The store cannot hold this request, and no other.
     #[error("the request cannot be stored: {0}")]
     Rejected(#[source] FailureDetails),

@@ -4,21 +4,6 @@
 
 use everdure_core::{Action, ActionKind, EventData, FailureDetails, HistoryEvent};
 
-/// Whether the event records a decision of the orchestration.
-pub(super) fn is_decision(event: &EventData) -> bool {
-    matches!(
-        event,
-        EventData::TaskScheduled { .. }
-            | EventData::TimerCreated { .. }
-            | EventData::SubOrchestrationInstanceCreated { .. }
-            | EventData::EventSent { .. }
-            | EventData::TaskCancelled { .. }
-            | EventData::TimerCancelled { .. }
-            | EventData::ExecutionCompleted { .. }
-            | EventData::ContinueAsNew { .. }
-    )
-}
-
 /// Compares what was recorded with what was decided now.
 pub(super) fn check(turn: i64, recorded: &[&HistoryEvent], decided: &[Action]) -> Result<(), FailureDetails> {
     for step in 0..recorded.len().max(decided.len()) {

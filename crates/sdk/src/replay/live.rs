@@ -47,8 +47,7 @@ pub(crate) struct Live {
 #[async_trait]
 impl LiveOrchestration for Live {
     async fn replay(&mut self, turn: &HistoryTurn) -> Result<(), FailureDetails> {
-        let (recorded, outside): (Vec<_>, Vec<_>) =
-            turn.events.iter().partition(|event| compare::is_decision(&event.data));
+        let (recorded, outside): (Vec<_>, Vec<_>) = turn.events.iter().partition(|event| event.data.is_decision());
         if outside.iter().any(|event| matches!(event.data, EventData::ExecutionTerminated { .. })) {
             return Ok(());
         }

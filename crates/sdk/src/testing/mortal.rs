@@ -12,8 +12,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    SendMessage, SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    Rewinding, SendMessage, SendOutcome, Timestamp,
 };
 use tokio::sync::Notify;
 
@@ -156,6 +156,10 @@ impl Backend for Mortal {
 
     async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
         self.alive().await.release_poisoned(id, fail).await
+    }
+
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        self.alive().await.rewind_instances(items, observed).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

@@ -124,6 +124,10 @@ impl Backend for Faulty {
         self.inner.release_poisoned(id, fail).await
     }
 
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        self.inner.rewind_instances(items, observed).await
+    }
+
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
         self.inner.set_hub_setting(name, value).await
     }

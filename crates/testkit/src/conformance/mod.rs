@@ -14,6 +14,7 @@ mod poison;
 mod programs;
 mod queries;
 mod races;
+mod rewind;
 mod runtime;
 mod settings;
 
@@ -127,6 +128,12 @@ cases! {
     settings:
         get_hub_settings_returns_what_set_hub_setting_decided,
         purge_expired_removes_what_was_kept_long_enough;
+    rewind:
+        a_failed_activity_runs_again,
+        what_failed_in_its_first_turn_begins_anew,
+        only_what_has_failed_is_rewound,
+        children_are_rewound_answered_awaited_or_created_again,
+        a_rewinding_that_was_overtaken_changes_nothing;
     poison:
         a_turn_that_fails_again_and_again_is_set_aside,
         what_will_not_get_better_is_set_aside_at_once,

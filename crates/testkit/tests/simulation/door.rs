@@ -11,8 +11,8 @@ use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
     CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
     InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    SendMessage, SendOutcome, Timestamp,
+    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    Rewinding, SendMessage, SendOutcome, Timestamp,
 };
 use everdure_engine::CancellationToken;
 use futures::future::BoxFuture;
@@ -349,6 +349,10 @@ impl Backend for Door {
 
     async fn release_poisoned(&self, id: InstanceId, fail: bool) -> BackendResult<Option<u64>> {
         self.world.store.release_poisoned(id, fail).await
+    }
+
+    async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        self.world.store.rewind_instances(items, observed).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

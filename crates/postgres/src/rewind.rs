@@ -1,0 +1,78 @@
+//! Writing a rewinding: the plan as JSON, applied by one function.
+
+use everdure_core::{BackendResult, HistoryTurn, Observed, OutboundMessage, Rewinding, Target, Timestamp};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio_postgres::types::ToSql;
+
+use crate::backend::PostgresBackend;
+use crate::committer::json_text;
+use crate::committer::steps;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Item {
+    key: i64,
+    failed_turn: i64,
+    anew: bool,
+    status: i16,
+    turns: Vec<Turn>,
+    steps: Option<Box<RawValue>>,
+}
+
+#[derive(Serialize)]
+struct Turn {
+    turn: i64,
+    at: Timestamp,
+    events: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Seen {
+    key: i64,
+    ended_at: Option<i64>,
+}
+
+fn raw(text: String) -> Box<RawValue> {
+    // Unwrap safety: serde has just written it.
+    RawValue::from_string(text).expect("text that serde wrote is JSON")
+}
+
+fn item(rewinding: &Rewinding) -> BackendResult<Item> {
+    let turn = |turn: &HistoryTurn| Turn {
+        turn: turn.turn,
+        at: turn.time,
+        events: raw(HistoryTurn::encode_events(&turn.events, turn.time)),
+    };
+    let to_itself = |body: &everdure_core::MessageBody| OutboundMessage {
+        target: Target::Execution {
+            key: rewinding.key,
+            instance_id: rewinding.instance_id.clone(),
+            execution: rewinding.execution,
+        },
+        body: body.clone(),
+    };
+    let messages: Vec<_> = rewinding.messages.iter().map(to_itself).collect();
+    Ok(Item {
+        key: rewinding.key.0,
+        failed_turn: rewinding.failed_turn,
+        anew: rewinding.anew,
+        status: rewinding.status.code(),
+        turns: rewinding.turns.iter().map(turn).collect(),
+        steps: steps::of_rewinding(rewinding, &messages)?.map(raw),
+    })
+}
+
+impl PostgresBackend {
+    pub(crate) async fn rewind(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
+        let items = items.iter().map(item).collect::<BackendResult<Vec<_>>>()?;
+        let seen = |seen: &Observed| Seen { key: seen.key.0, ended_at: seen.ended_at };
+        let observed: Vec<_> = observed.iter().map(seen).collect();
+        let (items, observed) = (json_text(&items)?, json_text(&observed)?);
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.hub, &items, &observed];
+        let row = self.query_one("rewinding", "_rewind_instances", 3, &parameters).await?;
+        self.hints.orchestrations();
+        Ok(row.get(0))
+    }
+}

@@ -36,7 +36,7 @@ const ENDED: [OrchestrationStatus; 3] =
 const AT_ONCE: usize = 50;
 const PAGE: u32 = 500;
 
-/// Terminate, purge, rewind or restart all instances that match.
+/// Terminate, purge, rewind, fork or restart all instances that match.
 ///
 /// No worker is needed: what no worker holds is changed directly. Many at once
 /// need --yes, or a yes on the terminal.
@@ -72,6 +72,16 @@ enum What {
         /// Why; history notes it
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
+    },
+    /// Make an instance with the past of each up to a turn, which it takes anew
+    #[command(disable_version_flag = true)]
+    Fork {
+        #[command(flatten)]
+        common: Common,
+
+        /// The turn that is taken anew
+        #[arg(long, value_name = "N")]
+        turn: i64,
     },
     /// Remove those that have ended, with their histories
     #[command(disable_version_flag = true)]
@@ -140,6 +150,11 @@ pub fn run(arguments: &Bulk) -> Outcome {
         What::Rewind { common, reason } => {
             common.run("rewind", &[OrchestrationStatus::Failed], async |hub: &Hub, id: InstanceId| {
                 Ok(format!("{} rewound", hub.client.rewind(&id, reason.as_deref()).await?))
+            })
+        }
+        What::Fork { common, turn } => {
+            common.run("fork", &OrchestrationStatus::ALL, async |hub: &Hub, id: InstanceId| {
+                Ok(format!("forked as {}", hub.client.fork(&id, *turn).await?))
             })
         }
         What::Purge { common, recurse } => common.run("purge", &ENDED, async |hub: &Hub, id: InstanceId| {

@@ -17,9 +17,12 @@ mod bulk;
 mod control;
 mod demo;
 mod dev;
+mod export;
+mod fork;
 mod get;
 mod history;
 mod hub;
+mod import;
 mod list;
 mod migrate;
 mod poison;
@@ -81,6 +84,9 @@ enum Command {
     Resume(control::Resume),
     Terminate(control::Terminate),
     Rewind(rewind::Rewind),
+    Fork(fork::Fork),
+    Export(Box<export::Export>),
+    Import(import::Import),
     Purge(purge::Purge),
     Bulk(Box<bulk::Bulk>),
     Poison(poison::Poison),
@@ -113,6 +119,9 @@ fn main() -> ExitCode {
         Command::Suspend(arguments) => control::suspend(&arguments),
         Command::Resume(arguments) => control::resume(&arguments),
         Command::Terminate(arguments) => control::terminate(&arguments),
+        Command::Fork(arguments) => fork::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Rewind(arguments) => rewind::run(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),

@@ -11,10 +11,10 @@ use async_trait::async_trait;
 
 use crate::{
     AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
-    CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, HistoryTurn, InstanceId, InstanceKey,
-    InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId,
-    NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage,
-    SendOutcome, Timestamp,
+    CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, HistoryTurn, ImportOutcome,
+    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    Rewinding, SendMessage, SendOutcome, Timestamp,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
@@ -134,6 +134,13 @@ pub trait Backend: Send + Sync + 'static {
     /// Takes the failure of instances back, all of them or none: `false` when one of them, or of `observed`, does not
     /// stand as it was seen. Parents come before their children. What to write, [`crate::rewind()`] says.
     async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool>;
+
+    /// The instances with these ids that exist, each with all that belongs to its current execution, as of one moment.
+    async fn export_instances(&self, ids: Vec<InstanceId>) -> BackendResult<Vec<ExportedInstance>>;
+
+    /// Adds an instance as [`Backend::export_instances`] told it; never in the place of another. A live one goes on,
+    /// and its open activities are dispatched again. [`crate::BackendError::Invalid`] when it cannot be an instance.
+    async fn import_instance(&self, instance: ExportedInstance) -> BackendResult<ImportOutcome>;
 
     /// Decides a setting of the hub (see [`crate::Setting::read`]); `None` gives it its default back.
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()>;

@@ -8,7 +8,9 @@
 //! so that the same inputs always give the same checkpoint.
 
 mod error;
+mod export;
 mod failure;
+mod fork;
 mod ids;
 mod limits;
 mod poison;
@@ -36,7 +38,9 @@ pub use checkpoint::{
     OutboundMessage, Sent, Target,
 };
 pub use error::{BackendError, BackendResult, BoxError};
+pub use export::{EXPORT_FORMAT, ExportedInstance, ExportedMessage, ExportedParent, ExportedTurn, ImportOutcome};
 pub use failure::FailureDetails;
+pub use fork::{AwaitedChild, Fork};
 pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryTurn, ParentLink};
 pub use ids::{DispatchId, ExecutionId, InstanceId, InstanceKey, InvalidId, MessageNumber, NodeId, RequestId};
 pub use instance::{

@@ -1,11 +1,13 @@
 //! Runs orchestrations: claims them, keeps them resident, feeds them turns, runs their activities.
 
 mod executor;
+mod fork;
 mod memory;
 mod node;
 mod rewind;
 
 pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
+pub use fork::{ForkOutcome, fork};
 pub use memory::InMemoryBackend;
 pub use node::{Node, NodeHandle, NodeOptions};
 pub use rewind::{RewindOutcome, rewind};

@@ -12,6 +12,7 @@ mod claims;
 mod clock;
 mod committer;
 mod connect;
+mod export;
 mod fault;
 mod filter;
 mod hints;

@@ -1,9 +1,9 @@
 //! From rows to the vocabulary. What cannot be understood is an error that names the row; nothing is guessed.
 
 use everdure_core::{
-    BackendError, BackendResult, BoxError, EventData, Execution, ExecutionId, ExecutionStarted, HistoryTurn,
-    InstanceId, InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber, OrchestrationStatus, Tags,
-    Timestamp,
+    BackendError, BackendResult, BoxError, EventData, Execution, ExecutionId, ExecutionStarted, ExportedInstance,
+    HistoryTurn, InstanceId, InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber,
+    OrchestrationStatus, ParentLink, Tags, Timestamp,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -133,6 +133,21 @@ pub(crate) fn locked_orchestration(row: &Row) -> BackendResult<LockedOrchestrati
             .map(|text| text.parse().map_err(|error| corrupt("dispatch", error)))
             .collect::<Result<_, _>>()?,
     })
+}
+
+/// An instance, from a row of `_export_instances`.
+pub(crate) fn exported(row: &Row) -> BackendResult<ExportedInstance> {
+    let record = record(row)?;
+    let turns = list::<i64>(row, "history_turns")?;
+    let times = list::<Timestamp>(row, "history_times")?;
+    let events = list::<&str>(row, "history_events")?;
+    let history = turns.into_iter().zip(times).zip(events);
+    let history = history.map(|((turn, time), events)| history_turn(turn, time, events));
+    let history = history.collect::<BackendResult<Vec<_>>>()?;
+    let parent: Option<ParentLink> =
+        get::<Option<&str>>(row, "parent")?.map(|text| json("parent", text)).transpose()?;
+    let execution_turn = get(row, "execution_turn")?;
+    Ok(ExportedInstance::new(record, parent.as_ref(), execution_turn, &history, messages(row)?))
 }
 
 fn messages(row: &Row) -> BackendResult<Vec<Message>> {

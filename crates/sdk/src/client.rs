@@ -3,6 +3,7 @@
 //! A client made by a worker ([`crate::Worker::client`]) starts instances on the worker's own node, without a claim.
 
 mod error;
+mod fork;
 mod restart;
 mod rewind;
 mod start;
@@ -21,6 +22,7 @@ use serde::Serialize;
 use waiters::Waiters;
 
 pub use error::ClientError;
+pub use fork::Forking;
 pub use start::Start;
 
 use crate::handle::Orchestration;

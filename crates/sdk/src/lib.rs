@@ -48,7 +48,7 @@ pub mod testing;
 
 pub use activity::{ActivityContext, activity_executor};
 pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
-pub use client::{Client, ClientError, Start};
+pub use client::{Client, ClientError, Forking, Start};
 pub use context::OrchestrationContext;
 pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{

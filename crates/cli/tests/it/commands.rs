@@ -332,3 +332,38 @@ async fn failures_are_taken_back_one_by_one_and_by_condition() {
     assert_eq!((&bulk["done"], &bulk["failed"]), (&json!(2), &json!(0)));
     assert_eq!(ids(&cli.json(&["list", "--status", "Pending"])).len(), 3);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_move_from_hub_to_hub_and_finish_there() {
+    let (from, to) = (Cli::in_hub("moved from"), Cli::in_hub("moved to"));
+    let first = worker("moved from").await;
+    from.ok(&["start", "patient", "--id", "m1", "--tag", "batch=1"]);
+    from.ok(&["start", "twice", "--id", "m2", "--input", "21", "--wait", "30"]);
+    first.drain(std::time::Duration::from_secs(10)).await.expect("it leaves");
+    let lines = from.ok(&["export"]);
+    assert_eq!(lines.lines().count(), 2);
+    let imported = |input: &str| {
+        let output = to.with_stdin(&["import", "-", "--json"], input);
+        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), told, crate::support::text(&output.stderr))
+    };
+    let (code, told, _) = imported(&lines);
+    assert_eq!((code, &told["imported"], &told["refused"]), (Some(0), &json!(2), &json!(0)));
+    let (code, told, _) = imported(&lines);
+    assert_eq!((code, &told["imported"], &told["alreadyThere"]), (Some(0), &json!(0), &json!(2)), "nothing twice");
+    let (code, told, said) = imported("{\"format\": 1}\n\nnonsense\n");
+    assert_eq!((code, &told["refused"]), (Some(1), &json!(2)));
+    assert!(said.contains("line 1: ") && said.contains("line 3: not an exported instance"), "{said}");
+
+    let _second = worker("moved to").await;
+    to.ok(&["raise-event", "m1", "go", "--input", "\"now\""]);
+    assert_eq!(to.json(&["get", "m1", "--wait", "30"])["output"], "\"now\"");
+    assert_eq!(to.json(&["get", "m2"])["output"], "42");
+    let fork = to.json(&["fork", "m2", "--turn", "1", "--input", "5", "--id", "m3"]);
+    assert_eq!(fork["instanceId"], "m3");
+    assert_eq!(to.json(&["get", "m3", "--wait", "30"])["output"], "10");
+    let said = to.fails(1, &["fork", "m2", "--turn", "9"]);
+    assert!(said.contains("no turn 9"), "{said}");
+    let forked = to.json(&["bulk", "fork", "--name", "twice", "--turn", "2", "--yes"]);
+    assert_eq!((&forked["done"], &forked["failed"]), (&json!(2), &json!(0)));
+}

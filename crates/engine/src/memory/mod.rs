@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod claims;
+mod export;
 mod poison;
 mod queries;
 mod rewind;
@@ -18,10 +19,11 @@ use async_trait::async_trait;
 use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
-    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, MessageBody, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped,
-    RegisterNode, ReusePolicy, Rewinding, SendMessage, SendOutcome, Setting, SettingName, Timestamp,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, Hint,
+    HintStream, HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
+    LockOrchestrations, LockedActivities, LockedOrchestrations, MessageBody, NodeId, NodeLease, Observed, Page,
+    Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, ReusePolicy, Rewinding, SendMessage, SendOutcome,
+    Setting, SettingName, Timestamp,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -327,6 +329,18 @@ impl Backend for InMemoryBackend {
         let rewound = rewind::rewind_instances(&mut store, items, &observed, now);
         self.hint(Hint::Orchestrations);
         Ok(rewound)
+    }
+
+    async fn export_instances(&self, ids: Vec<InstanceId>) -> BackendResult<Vec<ExportedInstance>> {
+        let (mut store, _) = self.lock();
+        Ok(ids.iter().filter_map(|id| store.row_of(id).map(|(key, row)| export::export(row, key))).collect())
+    }
+
+    async fn import_instance(&self, instance: ExportedInstance) -> BackendResult<ImportOutcome> {
+        let (mut store, now) = self.lock();
+        let outcome = export::import(&mut store, instance, now);
+        self.hint(Hint::Orchestrations);
+        outcome
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

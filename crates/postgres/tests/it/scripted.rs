@@ -19,7 +19,7 @@ use super::rules::session;
 use super::support::{majors, server};
 
 /// Methods, with the functions that they call.
-const METHODS: [(&str, &str); 27] = [
+const METHODS: [(&str, &str); 29] = [
     ("register_node", "_register_node"),
     ("renew_node", "_renew_node"),
     ("reap_nodes", "_reap_nodes"),
@@ -45,6 +45,8 @@ const METHODS: [(&str, &str); 27] = [
     ("get_poisoned", "_get_poisoned"),
     ("release_poisoned", "_release_poisoned"),
     ("rewind_instances", "_rewind_instances"),
+    ("export_instances", "_export_instances"),
+    ("import_instance", "_import_instance"),
     ("set_hub_setting", "set_hub_setting"),
     ("get_hub_settings", "get_hub_settings"),
 ];
@@ -200,6 +202,8 @@ impl Boundary {
             "count_instances" => scripted!(store.count_instances(InstanceQuery::default(), 10)),
             "get_lost_activities" => scripted!(store.get_lost_activities(node, vec![ActivityId(1)])),
             "rewind_instances" => scripted!(store.rewind_instances(vec![], vec![])),
+            "export_instances" => scripted!(store.export_instances(vec![id(&name)])),
+            "import_instance" => scripted!(store.import_instance(document(&name))),
             "get_poisoned" => scripted!(store.get_poisoned(10)),
             "release_poisoned" => scripted!(store.release_poisoned(id(&name), false)),
             "get_executions" => scripted!(store.get_executions(id(&name))),
@@ -290,4 +294,15 @@ async fn malformed_rows_are_corrupt_and_named() {
         .expect("fewer outcomes than operations");
     let error = store.create_instance(creation("unread", "o")).await.expect_err("no outcome");
     assert!(matches!(error, BackendError::Corrupt { .. }), "{error:?}");
+}
+
+/// An instance that has not begun, to be imported.
+fn document(name: &str) -> everdure_core::ExportedInstance {
+    let text = format!(
+        r#"{{"format":1,"instanceId":"{name}","executionId":"{:032x}","execution":0,"name":"o","status":"Pending",
+            "createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","turn":0,"executionTurn":0,
+            "history":[],"messages":[]}}"#,
+        7
+    );
+    serde_json::from_str(&text).expect("a document")
 }

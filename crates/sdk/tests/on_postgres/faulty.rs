@@ -128,6 +128,14 @@ impl Backend for Faulty {
         self.inner.rewind_instances(items, observed).await
     }
 
+    async fn export_instances(&self, ids: Vec<InstanceId>) -> BackendResult<Vec<ExportedInstance>> {
+        self.inner.export_instances(ids).await
+    }
+
+    async fn import_instance(&self, instance: ExportedInstance) -> BackendResult<ImportOutcome> {
+        self.inner.import_instance(instance).await
+    }
+
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {
         self.inner.set_hub_setting(name, value).await
     }

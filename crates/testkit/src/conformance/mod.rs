@@ -5,6 +5,7 @@
 mod activities;
 mod checkpoints;
 mod children;
+mod export;
 #[allow(missing_docs)] // short names that say what they do; for tests only
 pub mod fixture;
 mod instances;
@@ -134,6 +135,13 @@ cases! {
         only_what_has_failed_is_rewound,
         children_are_rewound_answered_awaited_or_created_again,
         a_rewinding_that_was_overtaken_changes_nothing;
+    export:
+        what_is_moved_goes_on,
+        parents_and_children_find_each_other,
+        what_has_ended_or_not_begun_is_moved_as_it_is,
+        an_import_overwrites_nothing_and_takes_nothing_that_cannot_be,
+        a_fork_takes_a_turn_anew_and_leaves_its_source_alone,
+        a_fork_gets_the_answers_of_children_that_have_ended;
     poison:
         a_turn_that_fails_again_and_again_is_set_aside,
         what_will_not_get_better_is_set_aside_at_once,

@@ -9,10 +9,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use everdure_core::{
     AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, Hint, HintStream, HistoryTurn,
-    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
-    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    Rewinding, SendMessage, SendOutcome, Timestamp,
+    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, Hint,
+    HintStream, HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
+    LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned,
+    PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp,
 };
 use everdure_engine::CancellationToken;
 use futures::future::BoxFuture;
@@ -353,6 +353,14 @@ impl Backend for Door {
 
     async fn rewind_instances(&self, items: Vec<Rewinding>, observed: Vec<Observed>) -> BackendResult<bool> {
         self.world.store.rewind_instances(items, observed).await
+    }
+
+    async fn export_instances(&self, ids: Vec<InstanceId>) -> BackendResult<Vec<ExportedInstance>> {
+        self.world.store.export_instances(ids).await
+    }
+
+    async fn import_instance(&self, instance: ExportedInstance) -> BackendResult<ImportOutcome> {
+        self.world.store.import_instance(instance).await
     }
 
     async fn set_hub_setting(&self, name: &str, value: Option<&str>) -> BackendResult<()> {

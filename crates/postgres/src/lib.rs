@@ -17,6 +17,7 @@ mod hints;
 mod migrate;
 mod nodes;
 mod options;
+mod outbox;
 mod queries;
 mod rows;
 mod settings;
@@ -25,3 +26,6 @@ mod tls;
 pub use backend::PostgresBackend;
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub use options::{PostgresOptions, PostgresOptionsBuilder};
+pub use outbox::Outbox;
+/// The transaction that an [`Outbox`] writes in.
+pub use tokio_postgres::Transaction;

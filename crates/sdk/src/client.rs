@@ -3,6 +3,8 @@
 //! A client made by a worker ([`crate::Worker::client`]) starts instances on the worker's own node, without a claim.
 
 mod error;
+#[cfg(feature = "postgres")]
+mod outbox;
 mod restart;
 mod start;
 mod wait;
@@ -20,6 +22,8 @@ use serde::Serialize;
 use waiters::Waiters;
 
 pub use error::ClientError;
+#[cfg(feature = "postgres")]
+pub use outbox::{InTransaction, Outbox};
 pub use start::Start;
 
 use crate::handle::Orchestration;
@@ -57,12 +61,12 @@ impl Client {
     /// Starts an orchestration; nothing happens before the returned [`Start`] is awaited.
     pub fn start<In: Serialize, Out>(&self, orchestration: &Orchestration<In, Out>, input: In) -> Start {
         let input = json::encode("the input of the orchestration", &input);
-        Start::new(self.clone(), orchestration.name(), orchestration.version_name(), input)
+        Start::new(self.clone(), self.limits, orchestration.name(), orchestration.version_name(), input)
     }
 
     /// Starts an orchestration by its name, with the input as JSON text.
     pub fn start_by_name(&self, name: &str, input: Option<String>) -> Start {
-        Start::new(self.clone(), name, None, Ok(input))
+        Start::new(self.clone(), self.limits, name, None, Ok(input))
     }
 
     /// The instance with its payloads; `None` when there is none.
@@ -83,10 +87,7 @@ impl Client {
         name: &str,
         payload: &T,
     ) -> Result<(), ClientError> {
-        self.limits.check_name("the name of the event", name)?;
-        let input = json::encode("the payload of the event", payload)?;
-        self.limits.check_payload("the payload of the event", input.as_deref())?;
-        self.send(id, MessageBody::EventRaised { name: name.to_owned(), input }).await
+        self.send(id, event(&self.limits, name, payload)?).await
     }
 
     /// Holds the instance still until it is resumed.
@@ -165,12 +166,23 @@ impl Client {
             Some(node) => node.send_message(request).await?,
             None => self.backend.send_message(request).await?,
         };
-        match outcome {
-            SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
-            SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
-            SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => {
-                Ok(())
-            }
-        }
+        sent(id, outcome)
+    }
+}
+
+/// The message that raises an event, checked.
+fn event<T: Serialize + ?Sized>(limits: &Limits, name: &str, payload: &T) -> Result<MessageBody, ClientError> {
+    limits.check_name("the name of the event", name)?;
+    let input = json::encode("the payload of the event", payload)?;
+    limits.check_payload("the payload of the event", input.as_deref())?;
+    Ok(MessageBody::EventRaised { name: name.to_owned(), input })
+}
+
+/// Whether a message has an instance to go to.
+fn sent(id: &InstanceId, outcome: SendOutcome) -> Result<(), ClientError> {
+    match outcome {
+        SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
+        SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
+        SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => Ok(()),
     }
 }

@@ -4,6 +4,7 @@ mod proxy;
 mod support;
 
 mod conformance;
+mod outbox;
 mod plans;
 mod queries;
 mod refusals;

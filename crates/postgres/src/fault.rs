@@ -66,6 +66,7 @@ pub(crate) fn fault(doing: &str, error: Error) -> BackendError {
     let advice = match error.code().map(|code| code.code()) {
         Some("28P01" | "28000") => "; check user and password in the URL, and pg_hba.conf",
         Some("3D000") => "; create the database, or correct its name in the URL",
+        Some("3F000") => "; run `everdure migrate`, or correct the name of the schema",
         Some("42501") => "; grant the right, or run `everdure migrate` as the owner",
         Some("25006") => "; connect to the primary server",
         Some("53300") => "; raise max_connections or lower the pool size",

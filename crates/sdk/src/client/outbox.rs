@@ -1,8 +1,8 @@
 //! Starts and events in a transaction of the caller's own, on PostgreSQL: they exist exactly if it commits.
 //!
 //! The same handles, options and errors as [`Client`](super::Client). Of these errors only [`ClientError::Backend`]
-//! comes from the server: the transaction is then broken and has to be rolled back, to a savepoint at least. After any
-//! other one it is as it was before the call.
+//! comes from the server: the transaction is then broken and has to be rolled back, to a savepoint at least (a commit
+//! would do that, too, and report no error). After any other one it is as it was before the call.
 //!
 //! Deliberately absent: suspend, resume and terminate, which the SQL functions of the same names do; and waiting,
 //! since before the commit there is nothing to wait for.

@@ -23,6 +23,19 @@ async fn orders(session: &Session) -> Vec<i64> {
     rows.iter().map(|row| row.get(0)).collect()
 }
 
+/// What is notified before a backend listens is for its polling to find; the tests want to see the notification do it.
+async fn both_listen(session: &Session) {
+    let listeners = "select count(*) from pg_stat_activity where state = 'idle' and pid <> pg_backend_pid()
+                     and (query like 'listen %' or query like 'select pg_notify%')";
+    tokio::time::timeout(PATIENCE, async {
+        while session.query_one(listeners, &[]).await.expect("readable").get::<_, i64>(0) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("the worker's backend and the client's listen");
+}
+
 /// Looks by itself so rarely that only the notification of the commit can tell it in time.
 fn waits_to_be_told() -> NodeOptions {
     NodeOptions { poll: Duration::from_secs(600), ..NodeOptions::default() }
@@ -34,13 +47,10 @@ async fn what_a_transaction_starts_runs_when_it_commits_and_wakes_a_worker_elsew
     let backend = hub.backend(true).await;
     let _worker = hub.worker(&backend, waits_to_be_told()).await;
     let client = client(&hub.backend(true).await);
-    // The worker is awake and idle again before the first commit.
-    let warm = client.start(&FAN, 1).await.expect("started");
-    client.wait_for_end(&warm, PATIENCE).await.expect("ended");
-
     let mut session = session(&hub).await;
+    both_listen(&session).await;
     let outbox = Outbox::new("default").expect("a good name");
-    for (order, commits) in [(1, false), (2, true), (3, false), (4, true)] {
+    for (order, commits) in [(1_i64, false), (2, true), (3, false), (4, true)] {
         let name = id(&format!("order-{order}"));
         let tx = session.transaction().await.expect("begin");
         tx.execute("insert into orders values ($1)", &[&order]).await.expect("inserted");
@@ -70,11 +80,12 @@ async fn what_is_rolled_back_to_a_savepoint_never_was() {
     let _worker = hub.worker(&backend, waits_to_be_told()).await;
     let client = client(&hub.backend(true).await);
     let mut session = session(&hub).await;
+    both_listen(&session).await;
     let outbox = Outbox::new("default").expect("a good name");
 
     let mut tx = session.transaction().await.expect("begin");
     outbox.start(&tx, &COUNT, (1, vec![])).id(id("kept")).await.expect("started");
-    let inner = tx.savepoint("inner").await.expect("savepoint");
+    let inner = tx.savepoint("later").await.expect("savepoint");
     outbox.start(&inner, &COUNT, (1, vec![])).id(id("dropped")).await.expect("started");
     outbox.raise_event(&inner, &id("kept"), "e", &1_u64).await.expect("raised");
     inner.rollback().await.expect("rollback to the savepoint");
@@ -93,6 +104,7 @@ async fn an_event_raised_in_a_transaction_arrives_exactly_if_it_commits() {
     let _worker = hub.worker(&backend, waits_to_be_told()).await;
     let client = client(&hub.backend(true).await);
     let mut session = session(&hub).await;
+    both_listen(&session).await;
     let outbox = Outbox::new("default").expect("a good name");
     client.start(&COUNT, (2, vec![])).id(id("count")).await.expect("started");
     client.wait_for_start(&id("count"), PATIENCE).await.expect("it runs");

@@ -171,6 +171,7 @@ impl Client {
 }
 
 /// The message that raises an event, checked.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
 fn event<T: Serialize + ?Sized>(limits: &Limits, name: &str, payload: &T) -> Result<MessageBody, ClientError> {
     limits.check_name("the name of the event", name)?;
     let input = json::encode("the payload of the event", payload)?;
@@ -179,6 +180,7 @@ fn event<T: Serialize + ?Sized>(limits: &Limits, name: &str, payload: &T) -> Res
 }
 
 /// Whether a message has an instance to go to.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
 fn sent(id: &InstanceId, outcome: SendOutcome) -> Result<(), ClientError> {
     match outcome {
         SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),

@@ -9,7 +9,7 @@
 
 use std::future::IntoFuture;
 
-use everdure_core::{InstanceId, Limits, SendMessage};
+use everdure_core::{BackendResult, InstanceId, Limits, SendMessage};
 use everdure_postgres::{PostgresOptions, Transaction};
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -44,16 +44,16 @@ impl Outbox {
     /// For that task hub, in the schema `everdure`.
     ///
     /// # Errors
-    /// [`ClientError::Backend`] when no task hub can have that name. Whether there is one shows when it is used.
-    pub fn new(hub: &str) -> Result<Self, ClientError> {
+    /// [`everdure_core::BackendError::Invalid`] when no task hub can have that name. Whether there is one shows when it is used.
+    pub fn new(hub: impl Into<String>) -> BackendResult<Self> {
         Ok(Self { inner: everdure_postgres::Outbox::new(hub)?, limits: Limits::default() })
     }
 
     /// In another schema.
     ///
     /// # Errors
-    /// [`ClientError::Backend`] when it is not a name that [`PostgresOptions`] would take.
-    pub fn schema(self, name: &str) -> Result<Self, ClientError> {
+    /// [`everdure_core::BackendError::Invalid`] when it is not a name that [`PostgresOptions`] would take.
+    pub fn schema(self, name: impl Into<String>) -> BackendResult<Self> {
         Ok(Self { inner: self.inner.schema(name)?, ..self })
     }
 

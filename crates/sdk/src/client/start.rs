@@ -86,6 +86,7 @@ impl<To> Start<To> {
     }
 
     /// Where to, and what: checked.
+    #[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
     pub(super) fn into_request(self) -> Result<(To, CreateInstance), ClientError> {
         let limits = self.limits;
         let id = match self.id {
@@ -118,6 +119,7 @@ impl<To> Start<To> {
 }
 
 /// The id of what was created, or why it was not.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
 pub(super) fn created(id: InstanceId, outcome: CreateOutcome) -> Result<InstanceId, ClientError> {
     match outcome {
         CreateOutcome::Created { .. } => Ok(id),

@@ -8,6 +8,9 @@ use tokio_postgres::Error;
 /// Raised by our functions when the node's rows are gone.
 const NODE_GONE: &str = "ED001";
 
+/// Raised by our functions for an argument that nobody could store.
+const UNUSABLE: &str = "ED422";
+
 /// What to do about an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blame {
@@ -32,6 +35,7 @@ pub(crate) fn blame(error: &Error) -> Blame {
 fn blame_code(code: &str) -> Blame {
     match code {
         NODE_GONE => Blame::NodeGone,
+        UNUSABLE => Blame::Item,
         // lock_not_available, read_only_sql_transaction, idle_in_transaction_session_timeout
         "55P03" | "25006" | "25P03" => Blame::Passing,
         _ => match code.get(..2) {
@@ -62,6 +66,7 @@ pub(crate) fn fault(doing: &str, error: Error) -> BackendError {
     let advice = match error.code().map(|code| code.code()) {
         Some("28P01" | "28000") => "; check user and password in the URL, and pg_hba.conf",
         Some("3D000") => "; create the database, or correct its name in the URL",
+        Some("3F000") => "; run `everdure migrate`, or correct the name of the schema",
         Some("42501") => "; grant the right, or run `everdure migrate` as the owner",
         Some("25006") => "; connect to the primary server",
         Some("53300") => "; raise max_connections or lower the pool size",
@@ -114,6 +119,8 @@ mod tests {
             ("22P05", Blame::Item),
             ("23505", Blame::Item),
             ("54000", Blame::Item),
+            ("ED422", Blame::Item),
+            ("ED404", Blame::Operator),
             ("42P01", Blame::Operator),
             ("28P01", Blame::Operator),
             ("XX000", Blame::Operator),

@@ -19,6 +19,7 @@ mod hints;
 mod migrate;
 mod nodes;
 mod options;
+mod outbox;
 mod poison;
 mod queries;
 mod rewind;
@@ -31,4 +32,7 @@ pub use administration::TaskHub;
 pub use backend::PostgresBackend;
 pub use migrate::{Migrated, SCHEMA_VERSION};
 pub use options::{PostgresOptions, PostgresOptionsBuilder};
+pub use outbox::Outbox;
 pub use scale::{Load, ScaleMetric};
+/// The transaction that an [`Outbox`] writes in.
+pub use tokio_postgres::Transaction;

@@ -208,22 +208,33 @@ impl PostgresOptionsBuilder {
     /// [`BackendError::Invalid`] when one of them cannot be used; the message names it.
     pub fn build(self) -> BackendResult<PostgresOptions> {
         let options = self.options;
-        if options.hub.trim().is_empty() || options.hub.chars().any(char::is_control) {
-            return Err(BackendError::invalid("the task hub's name is empty or has control characters"));
-        }
-        let lower = |c: char| c.is_ascii_lowercase() || c == '_';
-        let rest = |c: char| lower(c) || c.is_ascii_digit();
-        if !options.schema.starts_with(lower) || !options.schema.chars().all(rest) || options.schema.len() > 63 {
-            return Err(BackendError::invalid(format!(
-                "'{}' is not a schema name: use lower-case letters, digits and underscores, beginning with a letter",
-                options.schema
-            )));
-        }
+        check_hub(&options.hub)?;
+        check_schema(&options.schema)?;
         if !(1..=64).contains(&options.lanes) || options.pool_size == 0 {
             return Err(BackendError::invalid("use 1 to 64 lanes and a pool of at least one connection"));
         }
         Ok(options)
     }
+}
+
+/// Refuses what cannot be the name of a task hub.
+pub(crate) fn check_hub(name: &str) -> BackendResult<()> {
+    if name.trim().is_empty() || name.chars().any(char::is_control) {
+        return Err(BackendError::invalid("the task hub's name is empty or has control characters"));
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be the name of our schema: it is written into statements as it is.
+pub(crate) fn check_schema(name: &str) -> BackendResult<()> {
+    let lower = |c: char| c.is_ascii_lowercase() || c == '_';
+    let rest = |c: char| lower(c) || c.is_ascii_digit();
+    if !name.starts_with(lower) || !name.chars().all(rest) || name.len() > 63 {
+        return Err(BackendError::invalid(format!(
+            "'{name}' is not a schema name: use lower-case letters, digits and underscores, beginning with a letter"
+        )));
+    }
+    Ok(())
 }
 
 /// The driver knows fewer ssl modes than PostgreSQL: what it does not know is taken out of the URL first.

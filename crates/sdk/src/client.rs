@@ -4,6 +4,8 @@
 
 mod error;
 mod fork;
+#[cfg(feature = "postgres")]
+mod outbox;
 mod restart;
 mod rewind;
 mod start;
@@ -23,6 +25,8 @@ use waiters::Waiters;
 
 pub use error::ClientError;
 pub use fork::Forking;
+#[cfg(feature = "postgres")]
+pub use outbox::{InTransaction, Outbox};
 pub use start::Start;
 
 use crate::handle::Orchestration;
@@ -60,12 +64,12 @@ impl Client {
     /// Starts an orchestration; nothing happens before the returned [`Start`] is awaited.
     pub fn start<In: Serialize, Out>(&self, orchestration: &Orchestration<In, Out>, input: In) -> Start {
         let input = json::encode("the input of the orchestration", &input);
-        Start::new(self.clone(), orchestration.name(), orchestration.version_name(), input)
+        Start::new(self.clone(), self.limits, orchestration.name(), orchestration.version_name(), input)
     }
 
     /// Starts an orchestration by its name, with the input as JSON text.
     pub fn start_by_name(&self, name: &str, input: Option<String>) -> Start {
-        Start::new(self.clone(), name, None, Ok(input))
+        Start::new(self.clone(), self.limits, name, None, Ok(input))
     }
 
     /// The instance with its payloads; `None` when there is none.
@@ -86,10 +90,7 @@ impl Client {
         name: &str,
         payload: &T,
     ) -> Result<(), ClientError> {
-        self.limits.check_name("the name of the event", name)?;
-        let input = json::encode("the payload of the event", payload)?;
-        self.limits.check_payload("the payload of the event", input.as_deref())?;
-        self.send(id, MessageBody::EventRaised { name: name.to_owned(), input }).await
+        self.send(id, event(&self.limits, name, payload)?).await
     }
 
     /// Holds the instance still until it is resumed.
@@ -205,12 +206,25 @@ impl Client {
             Some(node) => node.send_message(request).await?,
             None => self.backend.send_message(request).await?,
         };
-        match outcome {
-            SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
-            SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
-            SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => {
-                Ok(())
-            }
-        }
+        sent(id, outcome)
+    }
+}
+
+/// The message that raises an event, checked.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
+fn event<T: Serialize + ?Sized>(limits: &Limits, name: &str, payload: &T) -> Result<MessageBody, ClientError> {
+    limits.check_name("the name of the event", name)?;
+    let input = json::encode("the payload of the event", payload)?;
+    limits.check_payload("the payload of the event", input.as_deref())?;
+    Ok(MessageBody::EventRaised { name: name.to_owned(), input })
+}
+
+/// Whether a message has an instance to go to.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
+fn sent(id: &InstanceId, outcome: SendOutcome) -> Result<(), ClientError> {
+    match outcome {
+        SendOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
+        SendOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
+        SendOutcome::Sent { .. } | SendOutcome::Repeated | SendOutcome::Terminated | SendOutcome::Finished => Ok(()),
     }
 }

@@ -49,6 +49,8 @@ pub mod testing;
 pub use activity::{ActivityContext, activity_executor};
 pub use call::{ActivityCall, EventWait, Sleep, SubOrchestrationCall};
 pub use client::{Client, ClientError, Forking, Start};
+#[cfg(feature = "postgres")]
+pub use client::{InTransaction, Outbox};
 pub use context::OrchestrationContext;
 pub use everdure_core::{Backend, BackendError, Limits};
 pub use everdure_core::{

@@ -11,25 +11,16 @@ create or replace function everdure.start_instance(
 ) returns text
 language plpgsql as $$
 declare
-  v_hub int := everdure._hub(p_hub);
   v_id text := coalesce(p_instance_id, replace(gen_random_uuid()::text, '-', ''));
-  v_created record;
+  v_code text := (
+    select c.code from everdure._create_one(
+      p_hub, v_id, gen_random_uuid(), p_name, p_version, p_input::text, p_tags::text, p_scheduled_at, true,
+      p_request_id) c);
 begin
-  perform everdure._check_instance_id(v_id);
-  if coalesce(p_name, '') = '' then
-    raise exception 'the name of the orchestration is empty' using errcode = 'ED422';
-  end if;
-  select * into v_created from everdure._insert_instances(
-    v_hub, null, clock_timestamp(), array[v_id], array[gen_random_uuid()], array[p_name], array[p_version],
-    array[p_input::text], array[p_tags::text], array[null::text], array[p_scheduled_at], array[true],
-    array[p_request_id], array[false], true);
-  if v_created.code = 'A' then
+  if v_code = 'A' then
     raise exception 'instance ''%'' exists already and has not ended', v_id
       using errcode = 'ED409', hint = 'Choose another id, or wait for its end.';
-  elsif v_created.code = 'B' then
-    raise exception 'instance ''%'' is being written by another transaction', v_id using errcode = '55P03';
   end if;
-  perform pg_notify('everdure_' || v_hub, 'o');
   return v_id;
 end
 $$;

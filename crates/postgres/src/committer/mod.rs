@@ -32,6 +32,7 @@ use outcomes::Outcome;
 use writer::{Writer, WriterContext};
 
 pub(crate) use item::json_text;
+pub(crate) use steps::tags_text;
 
 /// The door of all writes.
 pub(crate) struct Committer {

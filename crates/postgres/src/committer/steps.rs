@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::item::json_text;
 
 /// Tags as a JSON object.
-pub(super) fn tags_text(tags: &Tags) -> String {
+pub(crate) fn tags_text(tags: &Tags) -> String {
     // Unwrap safety: a map from strings to strings can always be said in JSON.
     serde_json::to_string(tags).expect("a map of strings is representable in JSON")
 }

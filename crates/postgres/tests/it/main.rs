@@ -5,6 +5,7 @@ mod support;
 
 mod administration;
 mod conformance;
+mod outbox;
 mod plans;
 mod queries;
 mod refusals;

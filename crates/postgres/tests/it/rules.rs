@@ -19,7 +19,7 @@ pub async fn session(url: &str) -> Client {
 }
 
 /// Whether a session waits for a lock.
-async fn somebody_waits(session: &Client, function: &str) -> bool {
+pub async fn somebody_waits(session: &Client, function: &str) -> bool {
     let waiting = "select exists (select from pg_stat_activity where wait_event_type = 'Lock' and query like $1)";
     let like = format!("%{function}%");
     session.query_one(waiting, &[&like]).await.expect("readable").get(0)

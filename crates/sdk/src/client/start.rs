@@ -3,17 +3,20 @@
 use std::future::IntoFuture;
 
 use everdure_core::{
-    CreateInstance, CreateOutcome, ExecutionId, FailureDetails, InstanceId, RequestId, ReusePolicy, Tags, Timestamp,
+    CreateInstance, CreateOutcome, ExecutionId, FailureDetails, InstanceId, Limits, RequestId, ReusePolicy, Tags,
+    Timestamp,
 };
 use futures::future::BoxFuture;
 use uuid::Uuid;
 
 use super::{Client, ClientError};
 
-/// A start to be awaited; gives the instance id once the instance exists durably.
+/// A start to be awaited; gives the instance id. With a [`Client`] the instance exists durably by then, with an
+/// outbox when the transaction has committed.
 #[must_use = "nothing is started before this is awaited"]
-pub struct Start {
-    client: Client,
+pub struct Start<To = Client> {
+    pub(super) to: To,
+    limits: Limits,
     name: String,
     version: Option<String>,
     input: Result<Option<String>, FailureDetails>,
@@ -24,15 +27,17 @@ pub struct Start {
     request_id: Option<RequestId>,
 }
 
-impl Start {
+impl<To> Start<To> {
     pub(super) fn new(
-        client: Client,
+        to: To,
+        limits: Limits,
         name: &str,
         version: Option<&str>,
         input: Result<Option<String>, FailureDetails>,
     ) -> Self {
         Self {
-            client,
+            to,
+            limits,
             name: name.to_owned(),
             version: version.map(str::to_owned),
             input,
@@ -80,8 +85,10 @@ impl Start {
         self
     }
 
-    async fn send(self) -> Result<InstanceId, ClientError> {
-        let limits = self.client.limits;
+    /// Where to, and what: checked.
+    #[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
+    pub(super) fn into_request(self) -> Result<(To, CreateInstance), ClientError> {
+        let limits = self.limits;
         let id = match self.id {
             Some(id) => id,
             // Unwrap safety: 32 hexadecimal digits are visible characters.
@@ -96,7 +103,7 @@ impl Start {
         limits.check_payload("the input of the orchestration", input.as_deref())?;
         limits.check_tags(&self.tags)?;
         let request = CreateInstance {
-            instance_id: id.clone(),
+            instance_id: id,
             execution_id: ExecutionId::from_uuid(Uuid::new_v4()),
             name: self.name,
             version: self.version,
@@ -107,11 +114,17 @@ impl Start {
             request_id: self.request_id,
             born_claimed: None,
         };
-        match self.client.create(request).await? {
-            CreateOutcome::Created { .. } => Ok(id),
-            CreateOutcome::AlreadyExists { status } => Err(ClientError::AlreadyExists { id, status }),
-            CreateOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
-        }
+        Ok((self.to, request))
+    }
+}
+
+/// The id of what was created, or why it was not.
+#[expect(clippy::result_large_err, reason = "the public error; the async callers return it anyway")]
+pub(super) fn created(id: InstanceId, outcome: CreateOutcome) -> Result<InstanceId, ClientError> {
+    match outcome {
+        CreateOutcome::Created { .. } => Ok(id),
+        CreateOutcome::AlreadyExists { status } => Err(ClientError::AlreadyExists { id, status }),
+        CreateOutcome::Rejected(failure) => Err(ClientError::Rejected(failure)),
     }
 }
 
@@ -119,6 +132,10 @@ impl IntoFuture for Start {
     type Output = Result<InstanceId, ClientError>;
     type IntoFuture = BoxFuture<'static, Self::Output>;
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.send())
+        Box::pin(async move {
+            let (client, request) = self.into_request()?;
+            let id = request.instance_id.clone();
+            created(id, client.create(request).await?)
+        })
     }
 }

@@ -2,4 +2,5 @@
 
 mod bugs;
 mod faulty;
+mod outbox;
 mod support;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares docs/contract.md with the contract: every name of the service contract has a row, and each test that a row
-# names is there. Rows that are still open are told.
+# names is there; no row is open.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,7 +33,7 @@ say() {
 for name in $names; do
   grep -qF "| \`$name\` |" "$page" || say "$page has no row for $name"
 done
-while read -r row; do echo "contract: still open: $row"; done < <(grep -E '\| *open *\|$' "$page" | cut -d'|' -f2 || true)
+while read -r row; do say "still open: $row"; done < <(grep -E '\| *open *\|$' "$page" | cut -d'|' -f2 || true)
 
 # The last cell of a row names tests in backticks, each a function or a conformance case.
 tests=$(grep -E '^\|' "$page" | awk -F'|' '{ print $(NF - 1) }' | grep -oE '`[a-z0-9_]+`' | tr -d '`' | sort -u)

@@ -167,3 +167,28 @@ async fn a_running_activity_is_told_that_nobody_wants_its_result() {
         tokio::time::timeout(Duration::from_secs(10), hub.told.notified()).await.expect(name);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_activity_that_takes_its_nodes_down_is_set_aside_and_failed_by_an_operator() {
+    let hub = Hub::new();
+    hub.backend.set_hub_setting("attempts.activity", Some("2")).await.expect("decided");
+    let options = NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() };
+    let first = hub.worker(options.clone()).await;
+    let id = hub.start("deadly").await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    first.kill();
+    let second = hub.worker(options.clone()).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((hub.runs.load(Ordering::SeqCst), hub.client.poisoned(10).await.expect("an answer").len()), (2, 0));
+    second.kill();
+    let _third = hub.worker(options).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(hub.runs.load(Ordering::SeqCst), 2, "it does not run a third time");
+    let poisoned = hub.client.poisoned(10).await.expect("an answer").remove(0);
+    assert_eq!((&poisoned.instance_id, poisoned.attempts), (&id, 2));
+    assert_eq!(poisoned.activity.map(|activity| activity.name).as_deref(), Some("long"));
+    assert_eq!(hub.client.release_poisoned(&id, true).await.expect("failed"), 1);
+    let ended = hub.client.wait_for_end(&id, PATIENCE).await.expect("it ends");
+    let failure = ended.failure.expect("it failed").to_string();
+    assert!(failure.contains("given up after 2 attempts"), "{failure}");
+}

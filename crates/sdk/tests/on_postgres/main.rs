@@ -3,4 +3,5 @@
 mod bugs;
 mod faulty;
 mod outbox;
+mod poison;
 mod support;

@@ -27,6 +27,7 @@ mod list;
 mod migrate;
 mod poison;
 mod purge;
+mod restart;
 mod rewind;
 mod scale;
 mod settings;
@@ -83,6 +84,7 @@ enum Command {
     Suspend(control::Suspend),
     Resume(control::Resume),
     Terminate(control::Terminate),
+    Restart(restart::Restart),
     Rewind(rewind::Rewind),
     Fork(fork::Fork),
     Export(Box<export::Export>),
@@ -122,6 +124,7 @@ fn main() -> ExitCode {
         Command::Fork(arguments) => fork::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Restart(arguments) => restart::run(&arguments),
         Command::Rewind(arguments) => rewind::run(&arguments),
         Command::Purge(arguments) => purge::run(&arguments),
         Command::Bulk(arguments) => bulk::run(&arguments),

@@ -173,11 +173,11 @@ async fn an_activity_that_takes_its_nodes_down_is_set_aside_and_failed_by_an_ope
     let hub = Hub::new();
     hub.backend.set_hub_setting("attempts.activity", Some("2")).await.expect("decided");
     let options = NodeOptions { idle_after: Duration::from_secs(5), ..NodeOptions::default() };
-    let first = hub.worker(options.clone()).await;
+    let first = hub.worker(options).await;
     let id = hub.start("deadly").await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     first.kill();
-    let second = hub.worker(options.clone()).await;
+    let second = hub.worker(options).await;
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!((hub.runs.load(Ordering::SeqCst), hub.client.poisoned(10).await.expect("an answer").len()), (2, 0));
     second.kill();

@@ -324,7 +324,12 @@ async fn failures_are_taken_back_one_by_one_and_by_condition() {
         cli.run(&["get", id, "--wait", "30"]);
     }
     worker.drain(std::time::Duration::from_secs(10)).await.expect("it leaves");
+    let again = cli.json(&["restart", "w1", "--new-id"]);
+    assert_ne!(again["instanceId"], "w1");
+    cli.ok(&["purge", again["instanceId"].as_str().expect("an id"), "--force"]);
     assert_eq!(cli.json(&["rewind", "w1", "--reason", "tea has come"])["rewound"], 1);
+    let said = cli.fails(1, &["restart", "w1"]);
+    assert!(said.contains("w1") && said.contains("Pending"), "{said}");
     let said = cli.fails(1, &["rewind", "w1"]);
     assert!(said.contains("not allowed") && said.contains("Pending"), "{said}");
     assert_eq!(cli.json(&["bulk", "rewind", "--failure-type", "OutOfTea", "--dry-run"])["matching"], 2);

@@ -1,6 +1,8 @@
 -- How many instances match, counted up to p_cap. p_filter: see _query_instances. No locks.
 create or replace function everdure._count_instances(p_hub int, p_filter text, p_cap bigint) returns bigint
-language plpgsql as $$
+language plpgsql
+-- What is wanted is found by an index, or soon; the planner takes a table that is in memory for cheaper than it is.
+set enable_seqscan = off as $$
 declare
   v_count bigint;
 begin

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use everdure::{InstanceId, NodeOptions, Poisoned};
-use everdure_core::Backend;
 
 use crate::support::{COUNT, Hub, PATIENCE, client};
 
@@ -62,7 +61,7 @@ async fn an_unreadable_instance_is_set_aside_and_goes_on_when_repaired() {
         assert_eq!(client.release_poisoned(&poisoned.instance_id, false).await.expect("released"), 1);
         let seen: Vec<u64> = client.wait_for_completion(&poisoned.instance_id, PATIENCE).await.expect("it completes");
         assert_eq!(seen, [5], "{damage}");
-        assert_eq!(backend.get_poisoned(10).await.expect("an answer"), []);
+        assert_eq!(client.poisoned(10).await.expect("an answer"), []);
         worker.drain(Duration::from_secs(10)).await.expect("left in good order");
     }
 }

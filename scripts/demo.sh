@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
 cargo build --locked --release --quiet -p everdure-cli
-exec target/release/everdure demo "$@"
+exec "${CARGO_TARGET_DIR:-target}"/release/everdure demo "$@"

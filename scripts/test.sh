@@ -22,5 +22,5 @@ done
 # The main job, and one short iteration of each benchmark: whether they run and check their results, not how fast.
 step bash scripts/demo.sh
 for workload in sequence single fanout one idle floor; do
-  step target/release/everdure bench "$workload" --seconds 1 --warm-up 0.5 --json
+  step "${CARGO_TARGET_DIR:-target}/release/everdure" bench "$workload" --seconds 1 --warm-up 0.5 --json
 done

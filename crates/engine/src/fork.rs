@@ -1,9 +1,11 @@
 //! Forking an instance: export, cut, import.
 
 use everdure_core::{
-    AwaitedChild, Backend, BackendError, BackendResult, FailureDetails, Fork, ImportOutcome, InstanceId, MessageBody,
+    AwaitedChild, Backend, BackendError, BackendResult, Fork, ImportOutcome, InstanceId, MessageBody,
     OrchestrationStatus,
 };
+
+use crate::rewind;
 
 /// What became of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,24 +39,13 @@ pub async fn fork(backend: &dyn Backend, id: &InstanceId, fork: Fork) -> Backend
 }
 
 async fn answer(backend: &dyn Backend, child: &AwaitedChild) -> BackendResult<MessageBody> {
-    let (id, dispatch) = (&child.instance_id, child.dispatch);
-    let found = backend.get_instances(vec![id.clone()], true).await?.pop();
+    let id = &child.instance_id;
     let lacks =
         |why: String| BackendError::invalid(format!("at that turn it waits for sub-orchestration '{id}', which {why}"));
-    let Some(found) = found else { return Err(lacks("was purged: choose a turn before or after".into())) };
-    match (found.status, found.failure) {
-        (OrchestrationStatus::Completed, _) => {
-            Ok(MessageBody::SubOrchestrationInstanceCompleted { dispatch, result: found.output })
-        }
-        (OrchestrationStatus::Failed, Some(failure)) => {
-            Ok(MessageBody::SubOrchestrationInstanceFailed { dispatch, failure })
-        }
-        (status, _) if status.is_terminal() => {
-            let reason = found.output.as_deref().unwrap_or("no reason given");
-            let message = format!("sub-orchestration '{}' was terminated: {reason}", found.name);
-            let failure = FailureDetails::new("OrchestrationTerminated", message);
-            Ok(MessageBody::SubOrchestrationInstanceFailed { dispatch, failure })
-        }
-        (status, _) => Err(lacks(format!("is {status}: wait for its end, or choose a turn before or after"))),
-    }
+    let Some(found) = backend.get_instances(vec![id.clone()], true).await?.pop() else {
+        return Err(lacks("was purged: choose a turn before or after".into()));
+    };
+    let status = found.status;
+    rewind::answer(child.dispatch, found)
+        .ok_or_else(|| lacks(format!("is {status}: wait for its end, or choose a turn before or after")))
 }

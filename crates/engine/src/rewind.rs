@@ -6,8 +6,8 @@
 use std::collections::VecDeque;
 
 use everdure_core::{
-    Backend, BackendError, BackendResult, FailureDetails, HistoryTurn, InstanceId, InstanceRecord, MessageBody,
-    Observed, OpenChild, OrchestrationStatus, Rewinding, RuntimeState,
+    Backend, BackendError, BackendResult, DispatchId, FailureDetails, HistoryTurn, InstanceId, InstanceRecord,
+    MessageBody, Observed, OpenChild, OrchestrationStatus, Rewinding, RuntimeState,
 };
 
 /// Plans until one fits; more would mean that others change these instances all the time.
@@ -79,7 +79,7 @@ impl Plan {
                     Some((found, _)) => {
                         let ended_at = found.status.is_terminal().then_some(found.turn);
                         plan.observed.push(Observed { key: found.key, ended_at });
-                        item.messages.extend(answer(&child, found));
+                        item.messages.extend(answer(child.dispatch, found));
                     }
                 }
             }
@@ -101,21 +101,21 @@ fn planned(
         .map_err(|error| BackendError::corrupt(format!("the history of instance '{}'", record.instance_id), error))
 }
 
-/// What a sub-orchestration that has ended would have told; nothing from one that lives, which will tell it.
-fn answer(child: &OpenChild, found: InstanceRecord) -> Option<MessageBody> {
-    let dispatch = child.dispatch;
-    match found.status {
-        OrchestrationStatus::Completed => {
-            Some(MessageBody::SubOrchestrationInstanceCompleted { dispatch, result: found.output })
+/// What a sub-orchestration that has ended tells its parent; nothing while it lives.
+pub(crate) fn answer(dispatch: DispatchId, found: InstanceRecord) -> Option<MessageBody> {
+    let failure = match (found.status, found.failure) {
+        (OrchestrationStatus::Completed, _) => {
+            return Some(MessageBody::SubOrchestrationInstanceCompleted { dispatch, result: found.output });
         }
-        OrchestrationStatus::Terminated => {
+        (status, _) if !status.is_terminal() => return None,
+        (_, Some(failure)) => failure,
+        (_, None) => {
             let reason = found.output.as_deref().unwrap_or("no reason given");
             let message = format!("sub-orchestration '{}' was terminated: {reason}", found.name);
-            let failure = FailureDetails::new("OrchestrationTerminated", message);
-            Some(MessageBody::SubOrchestrationInstanceFailed { dispatch, failure })
+            FailureDetails::new("OrchestrationTerminated", message)
         }
-        _ => None,
-    }
+    };
+    Some(MessageBody::SubOrchestrationInstanceFailed { dispatch, failure })
 }
 
 fn taken(child: &OpenChild) -> MessageBody {

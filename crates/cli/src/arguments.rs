@@ -5,8 +5,19 @@ use std::io::Read;
 use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
+use everdure::InstanceId;
 use everdure_core::Timestamp;
 use serde_json::value::RawValue;
+
+/// The id of an instance that is an orchestration: what is meant for these means nothing to an entity.
+pub fn orchestration(text: &str) -> Result<InstanceId, String> {
+    match text.parse::<InstanceId>() {
+        Ok(id) if id.is_entity() => {
+            Err("it is an entity: see `everdure entity --help` for what can be done".to_owned())
+        }
+        parsed => parsed.map_err(|error| error.to_string()),
+    }
+}
 
 /// A time as people give it: absolute, or so far from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

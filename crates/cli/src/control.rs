@@ -35,6 +35,7 @@ pub struct Target {
     connection: Connection,
 
     /// The instance
+    #[arg(value_parser = arguments::orchestration)]
     id: InstanceId,
 
     /// Print one JSON object instead of text

@@ -1,20 +1,29 @@
-//! `everdure dev`: a private PostgreSQL for development, for as long as the command runs.
+//! `everdure dev`: a private PostgreSQL with a server for SDKs, for as long as the command runs.
 
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use everdure_embedded::Server;
 
+use crate::connection::Connection;
+use crate::serve::{Listen, serve};
+
+/// Nobody else works on this database: after a crash, what the last run held is free soon.
+const LEASE: Duration = Duration::from_secs(5);
+
 const EXAMPLES: &str = "\
 Examples:
   everdure dev
-  everdure dev --data-dir ./everdure-data --port 5433";
+  everdure dev --data-dir ./everdure-data --port 5433
+  everdure dev --listen 127.0.0.1:0";
 
-/// Run a private PostgreSQL and print its URL, until Ctrl-C.
+/// Run a private PostgreSQL and a server for SDKs on it, until Ctrl-C.
 ///
-/// The server listens on 127.0.0.1 only, with a password of its own. With --data-dir the data stays, and the next run
+/// The database listens on 127.0.0.1 only, with a password of its own; its URL is printed, for workers and commands that
+/// need no server. With --data-dir the data stays, and the next run
 /// with the same directory has the same URL; without, everything goes when the command ends.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
@@ -34,6 +43,15 @@ pub struct Dev {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
+
+    #[command(flatten)]
+    listen: Listen,
+}
+
+impl Dev {
+    pub fn logs_json(&self) -> bool {
+        self.listen.logs_json()
+    }
 }
 
 /// Starts the server, says where it is, and stops it at Ctrl-C or SIGTERM.
@@ -46,15 +64,20 @@ pub fn run(arguments: &Dev) -> Result<(), Box<dyn Error>> {
         builder = builder.version(major);
     }
     // Listening for signals begins before there is a server that a signal could leave behind.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let stop = {
         let _context = runtime.enter();
         stop_signal()?
     };
+    let listener = runtime.block_on(arguments.listen.begin())?;
     let server = builder.start()?;
     announce(&server, arguments.json)?;
-    runtime.block_on(stop);
-    Ok(server.stop()?)
+    let connection = Connection::new(server.url().to_owned(), "default".to_owned(), "everdure".to_owned());
+    let served = runtime.block_on(serve(&connection, &arguments.listen, listener, Some(LEASE), stop));
+    // The database goes in any case; what was wrong with serving is told.
+    let stopped = server.stop();
+    served?;
+    Ok(stopped?)
 }
 
 /// Resolves at Ctrl-C or SIGTERM, which from now on do not end the process by themselves.

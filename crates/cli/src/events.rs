@@ -109,6 +109,21 @@ fn describe(event: &HistoryEvent) -> (Option<i32>, String, String) {
         }
         EventData::EventRaised { name, input } => (own, name.clone(), text(input)),
         EventData::ContinueAsNew { input } => (own, String::new(), text(input)),
+        EventData::EntityOperationCalled { operation, target, input, .. }
+        | EventData::EntityOperationSignaled { operation, target, input, .. } => {
+            (own, operation.clone(), format!("to {target} {}", text(input)))
+        }
+        EventData::EntityOperationCompleted { output, .. } => (None, String::new(), text(output)),
+        EventData::EntityOperationFailed { failure, .. } => (None, String::new(), failure.to_string()),
+        EventData::EntityLockRequested { lock_set, .. } => {
+            let entities: Vec<_> = lock_set.iter().map(ToString::to_string).collect();
+            (own, String::new(), entities.join(" "))
+        }
+        EventData::EntityUnlockSent { target, .. } => (own, String::new(), target.to_string()),
+        EventData::InstanceTerminated { instance_id, reason, .. } => (own, instance_id.to_string(), text(reason)),
+        EventData::EntityLockGranted { .. } | EventData::OrchestrationTraced { .. } => {
+            (None, String::new(), String::new())
+        }
         EventData::GenericEvent { data } => (own, String::new(), text(data)),
     }
 }

@@ -22,13 +22,17 @@ pub fn of_ended(record: &InstanceRecord) -> ExitCode {
     }
 }
 
-/// Says on standard error what went wrong, and gives the exit code for it.
-pub fn failed(error: &(dyn Error + 'static)) -> ExitCode {
+/// Says on standard error what went wrong, as a line of the log if that is `json`, and gives the exit code for it.
+pub fn failed(error: &(dyn Error + 'static), json: bool) -> ExitCode {
     // Whoever read our output has seen enough.
     if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
         return ExitCode::SUCCESS;
     }
-    anstream::eprintln!("{}everdure:{:#} {}", crate::output::RED, crate::output::RED, with_causes(error));
+    if json {
+        tracing::error!("{}", with_causes(error));
+    } else {
+        anstream::eprintln!("{}everdure:{:#} {}", crate::output::RED, crate::output::RED, with_causes(error));
+    }
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::TimedOut { .. }) => ExitCode::from(NOT_ENDED),
         _ => ExitCode::FAILURE,
@@ -40,11 +44,18 @@ fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let causes = std::iter::successors(Some(error), |error| (*error).source());
     for cause in causes.skip(1).map(ToString::to_string) {
-        if !text.contains(&cause) {
+        if !is_told(&text, &cause) {
             text = format!("{text}: {cause}");
         }
     }
     text
+}
+
+/// Of an error of the database, the client says only that it is one, and what it holds has its severity before it.
+fn is_told(text: &str, cause: &str) -> bool {
+    let first = cause.lines().next().unwrap_or_default();
+    let bare = ["ERROR: ", "FATAL: ", "PANIC: "].iter().find_map(|severity| first.strip_prefix(severity));
+    cause == "db error" || text.contains(bare.unwrap_or(cause))
 }
 
 #[cfg(test)]
@@ -56,6 +67,9 @@ mod tests {
         let source = Some("no route".into());
         let told = BackendError::Unavailable { context: "connecting: no route; look there".into(), source };
         assert_eq!(super::with_causes(&told), "connecting: no route; look there");
+        let source = Some("FATAL: no such role".into());
+        let told = BackendError::Refused { context: "connecting: no such role, SQLSTATE 28000".into(), source };
+        assert_eq!(super::with_causes(&told), "connecting: no such role, SQLSTATE 28000");
         let untold = BackendError::Unavailable { context: "connecting".into(), source: Some("no route".into()) };
         assert_eq!(super::with_causes(&untold), "connecting: no route");
     }

@@ -27,6 +27,7 @@ pub struct Fork {
     connection: Connection,
 
     /// The source
+    #[arg(value_parser = arguments::orchestration)]
     id: InstanceId,
 
     /// The turn that is taken anew, as everdure history shows it

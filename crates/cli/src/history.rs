@@ -8,7 +8,7 @@ use everdure::InstanceId;
 
 use crate::connection::{Connection, Hub, block_on};
 use crate::exit::Outcome;
-use crate::{events, output};
+use crate::{arguments, events, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,6 +29,7 @@ pub struct History {
     connection: Connection,
 
     /// The instance
+    #[arg(value_parser = arguments::orchestration)]
     id: InstanceId,
 
     /// A former execution, by its number from 0, if the hub keeps them (setting retention.executions)

@@ -38,8 +38,8 @@ pub struct Purge {
     #[arg(long, requires = "id")]
     force: bool,
 
-    /// Remove its sub-orchestrations, and those of these, as well
-    #[arg(long, requires = "id")]
+    /// Remove their sub-orchestrations, and those of these, as well
+    #[arg(long)]
     recurse: bool,
 
     /// Those in these states: Completed, Failed, Terminated
@@ -90,6 +90,9 @@ async fn one(hub: &Hub, id: &InstanceId, force: bool, recurse: bool) -> Result<u
     let record = get::find(hub, id).await?;
     let outcome = hub.client.purge(PurgeFilter::Instances { ids: vec![id.clone()], force, recurse }).await?;
     if outcome.purged == 0 {
+        if id.is_entity() {
+            return Err(format!("'{id}' has operations that wait, or a lock: purge it with --force").into());
+        }
         let status = record.status;
         return Err(format!("instance '{id}' is {status}: terminate it first, or purge it with --force").into());
     }
@@ -107,6 +110,7 @@ async fn many(hub: &Hub, arguments: &Purge) -> Result<u64, Box<dyn Error>> {
             created_to: None,
             completed_to,
             limit: BATCH,
+            recurse: arguments.recurse,
         };
         let outcome = hub.client.purge(filter).await?;
         purged += outcome.purged;

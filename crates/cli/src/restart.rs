@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::connection::{Connection, block_on};
 use crate::exit::Outcome;
-use crate::output;
+use crate::{arguments, output};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,6 +27,7 @@ pub struct Restart {
     connection: Connection,
 
     /// The instance
+    #[arg(value_parser = arguments::orchestration)]
     id: InstanceId,
 
     /// Under a new id

@@ -71,7 +71,7 @@ pub fn run(arguments: &Scale) -> Outcome {
             table.add_row([kind.to_owned(), waiting, running, age(load.oldest)]);
         }
         output::print_table(&table)?;
-        let facts = [("workers live", metric.nodes.into()), ("workers needed", workers.into())];
+        let facts = [("nodes live", metric.nodes.into()), ("workers needed", workers.into())];
         output::print_table(&output::facts(facts))?;
         Ok(ExitCode::SUCCESS)
     })

@@ -1,6 +1,6 @@
 //! What user code decided in a turn.
 
-use crate::{FailureDetails, InstanceId, Tags, Timestamp};
+use crate::{FailureDetails, InstanceId, OrchestrationTrace, Tags, Timestamp, TraceContext};
 
 /// One decision of an orchestration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,13 @@ pub struct Action {
 #[allow(missing_docs)] // fields named like their content
 pub enum ActionKind {
     /// Run an activity.
-    ScheduleTask { name: String, version: Option<String>, input: Option<String>, tags: Tags },
+    ScheduleTask {
+        name: String,
+        version: Option<String>,
+        input: Option<String>,
+        tags: Tags,
+        trace: Option<TraceContext>,
+    },
     /// Give up the activity whose schedule has this id.
     CancelTask { task_id: i32 },
     /// Start a child; without an id it gets one derived from the execution and the dispatch.
@@ -26,6 +32,9 @@ pub enum ActionKind {
         instance_id: Option<InstanceId>,
         input: Option<String>,
         tags: Tags,
+        trace: Option<TraceContext>,
+        /// Nobody waits for its end.
+        forget: bool,
     },
     /// Wake at that time, by the database clock.
     CreateTimer { fire_at: Timestamp },
@@ -33,6 +42,30 @@ pub enum ActionKind {
     CancelTimer { timer_id: i32 },
     /// Raise an event in another instance.
     SendEvent { instance_id: InstanceId, name: String, input: Option<String> },
+    /// Call an entity: its answer comes as an event.
+    CallEntity {
+        request_id: String,
+        target: InstanceId,
+        operation: String,
+        input: Option<String>,
+        not_before: Option<Timestamp>,
+        trace: Option<TraceContext>,
+    },
+    /// Signal an entity.
+    SignalEntity {
+        request_id: String,
+        target: InstanceId,
+        operation: String,
+        input: Option<String>,
+        not_before: Option<Timestamp>,
+        trace: Option<TraceContext>,
+    },
+    /// Lock these entities, one after the other in this order; the event comes when all are locked.
+    LockEntities { critical_section: String, lock_set: Vec<InstanceId> },
+    /// Leave the critical section, as far as this entity goes.
+    UnlockEntity { critical_section: String, target: InstanceId },
+    /// Ask another instance to end.
+    TerminateInstance { instance_id: InstanceId, reason: Option<String>, recurse: bool },
     /// End with a result.
     Complete { result: Option<String> },
     /// End with a failure.
@@ -46,6 +79,10 @@ pub enum ActionKind {
 pub struct TurnActions {
     /// The decisions, in the order in which they were made.
     pub actions: Vec<Action>,
-    /// The custom status as it stands after the turn; `None` leaves it alone.
+    /// The custom status as it stands after the turn; `None` leaves it alone, an empty text takes it away.
     pub custom_status: Option<String>,
+    /// How many of the turn's events were seen; the others come again in the next turn. `None`: all.
+    pub events_seen: Option<usize>,
+    /// The span of this execution, if the SDK keeps one and it is not recorded yet.
+    pub trace: Option<OrchestrationTrace>,
 }

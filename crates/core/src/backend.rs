@@ -10,11 +10,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity, CompleteOutcome,
-    CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, HistoryTurn, ImportOutcome,
-    InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities, LockOrchestrations, LockedActivities,
+    AbandonActivity, ActivityId, BackendResult, Checkpoint, CheckpointOutcome, CleanEntities, CleanedEntities,
+    CompleteActivity, CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, EntityPage, EntityQuery,
+    EntityRecord, Execution, ExportedInstance, HistoryPart, HistoryTurn, ImportOutcome, InstanceId, InstanceIdPage,
+    InstanceKey, InstanceQuery, InstanceRecord, ListInstanceIds, LockActivities, LockOrchestrations, LockedActivities,
     LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
-    Rewinding, SendMessage, SendOutcome, Timestamp,
+    Rewinding, SendMessage, SendOutcome, Timestamp, Whereabouts,
 };
 
 /// Something may have happened. Always a hint, never the truth: who gets one looks, who gets none looks too, later.
@@ -43,6 +44,11 @@ pub trait HintStream: Send {
 /// A durable store of orchestrations.
 #[async_trait]
 pub trait Backend: Send + Sync + 'static {
+    /// The name of the task hub, for logs; empty where it has none.
+    fn hub(&self) -> &str {
+        ""
+    }
+
     /// Makes this process known and gives it a new id.
     async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease>;
 
@@ -106,6 +112,16 @@ pub trait Backend: Send + Sync + 'static {
     /// How many instances match, counted up to `cap`; the page of the query is of no matter.
     async fn count_instances(&self, query: InstanceQuery, cap: u64) -> BackendResult<u64>;
 
+    /// One page of ids of instances that have ended, first ended first.
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage>;
+
+    /// Whether that node lives, and where other nodes reach it.
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts>;
+
+    /// The nodes that may have a work item of that instance: its turn, or with `task` that activity. For answers that
+    /// name nothing else.
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>>;
+
     /// The executions of an instance that are there, oldest first: the current one, and former ones if the hub keeps
     /// them (see [`crate::SettingName::Executions`]). Empty when there is no such instance.
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>>;
@@ -118,7 +134,35 @@ pub trait Backend: Send + Sync + 'static {
         execution: Option<i32>,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>>;
 
-    /// Removes instances with all that belongs to them.
+    /// Some turns of an execution, for whoever does not want all of them in memory; none are left when there are none in
+    /// the answer. `None` when there is no such instance, or no such execution of it any more. The record is that of
+    /// [`InstanceRecord::of_execution`], and has its payloads when the part is the first.
+    ///
+    /// A store whose histories are in memory anyway gives all that is left.
+    async fn get_history_part(&self, part: HistoryPart) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        let mut execution = None;
+        if let Some(wanted) = part.execution_id {
+            let all = self.get_executions(part.instance_id.clone()).await?;
+            let Some(found) = all.into_iter().find(|found| found.execution_id == wanted) else { return Ok(None) };
+            execution = Some(found.execution);
+        }
+        let found = self.get_history(part.instance_id, execution).await?;
+        Ok(found.map(|(record, mut turns)| {
+            turns.retain(|turn| turn.turn > part.after);
+            (record, turns)
+        }))
+    }
+
+    /// An entity; its state only if asked for. `None` when there is none.
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>>;
+
+    /// One page of entities, in the order of their ids.
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage>;
+
+    /// Looks at some entities: removes what is empty, has locks released whose owner is gone.
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities>;
+
+    /// Removes instances with all that belongs to them. An entity goes whenever it is named.
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome>;
 
     /// Removes instances that have been kept for as long as the hub's settings say, at most `limit` of them.

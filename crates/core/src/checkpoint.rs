@@ -1,8 +1,8 @@
 //! What one turn changes: written as one atomic step, or not at all.
 
 use crate::{
-    DispatchId, ExecutionId, ExecutionStarted, FailureDetails, HistoryEvent, InstanceId, InstanceKey, Message,
-    MessageBody, MessageNumber, NodeId, OrchestrationStatus, ParentLink, Tags, Timestamp,
+    DispatchId, EntityChange, ExecutionId, ExecutionStarted, FailureDetails, HistoryEvent, InstanceId, InstanceKey,
+    Message, MessageBody, MessageNumber, NodeId, OrchestrationStatus, ParentLink, Tags, Timestamp, TraceContext,
 };
 
 /// The outcome of a turn, ready to be written. It lands only if the row still stands at `turn`, held by `node`
@@ -29,7 +29,7 @@ pub struct Checkpoint {
     pub consumed: Vec<MessageNumber>,
     /// The state after it.
     pub status: OrchestrationStatus,
-    /// The custom status, if it changed.
+    /// The custom status, if it changed; an empty text takes it away.
     pub custom_status: Option<String>,
     /// The result, if it ended well or was terminated.
     pub output: Option<String>,
@@ -50,6 +50,8 @@ pub struct Checkpoint {
     pub cancelled: Vec<DispatchId>,
     /// Whether the node goes on holding the instance. Never for one that ended.
     pub hold: bool,
+    /// Of an entity, what its batch changes; it then has no events, and no history is written.
+    pub entity: Option<EntityChange>,
 }
 
 /// What continue-as-new begins.
@@ -70,6 +72,9 @@ pub struct NextExecution {
 pub enum Target {
     /// To whatever instance has this id now.
     Instance(InstanceId),
+    /// To the sub-orchestration of this id that the sender's execution started; dropped when another instance has the
+    /// id by now.
+    Child(InstanceId),
     /// To exactly this row and execution; dropped when they are gone.
     Execution {
         /// The row.
@@ -88,6 +93,16 @@ pub struct OutboundMessage {
     pub target: Target,
     /// What it says.
     pub body: MessageBody,
+    /// Not to be delivered before; `None`: at once.
+    pub not_before: Option<Timestamp>,
+}
+
+impl OutboundMessage {
+    /// A message that is delivered at once.
+    #[must_use]
+    pub fn new(target: Target, body: MessageBody) -> Self {
+        Self { target, body, not_before: None }
+    }
 }
 
 /// A timer to set.
@@ -100,7 +115,7 @@ pub struct NewTimer {
 }
 
 /// A child to create. If its id is taken by a finished instance, that one is replaced; if by a live one, the
-/// backend delivers `SubOrchestrationInstanceFailed` with type `OrchestrationAlreadyExists` to the parent.
+/// backend delivers `SubOrchestrationInstanceFailed` with type `OrchestrationAlreadyExists` to the parent, if it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewChild {
     /// Its id.
@@ -115,8 +130,12 @@ pub struct NewChild {
     pub input: Option<String>,
     /// Its tags.
     pub tags: Tags,
-    /// Who waits for it.
-    pub parent: ParentLink,
+    /// Who waits for it, if anybody does.
+    pub parent: Option<ParentLink>,
+    /// Not before this time.
+    pub scheduled_start: Option<Timestamp>,
+    /// Where its span hangs.
+    pub trace: Option<TraceContext>,
     /// Whether it is born held by the checkpoint's node.
     pub born_claimed: bool,
 }
@@ -131,9 +150,10 @@ impl NewChild {
             name: self.name,
             version: self.version,
             input: self.input,
-            parent: Some(self.parent),
+            parent: self.parent,
             tags: self.tags,
-            scheduled_start: None,
+            scheduled_start: self.scheduled_start,
+            trace: self.trace,
         }
     }
 }
@@ -141,6 +161,8 @@ impl NewChild {
 /// An activity to write as a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewActivity {
+    /// The orchestrator's id for it, which need not be unique.
+    pub task_id: i32,
     /// The step that scheduled it.
     pub dispatch: DispatchId,
     /// The activity's name.
@@ -149,8 +171,10 @@ pub struct NewActivity {
     pub version: Option<String>,
     /// Its input.
     pub input: Option<String>,
-    /// Its tags, those of the instance included.
+    /// Its tags, as its action has them.
     pub tags: Tags,
+    /// Where its span hangs.
+    pub trace: Option<TraceContext>,
 }
 
 /// What became of a checkpoint.

@@ -13,6 +13,15 @@ pub enum BackendError {
     /// new id.
     #[error("this node's lease ran out and its work was taken over")]
     NodeGone,
+    /// There is no such task hub (any more); the message says when one is made. Whoever has it open closes it.
+    #[error("{context}")]
+    HubGone {
+        /// Which, what was tried and what to do.
+        context: String,
+        /// The cause below it.
+        #[source]
+        source: Option<BoxError>,
+    },
     /// The caller gave something that can never be stored; the message says what to change.
     #[error("{context}")]
     Invalid {

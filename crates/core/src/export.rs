@@ -174,6 +174,7 @@ impl ExportedInstance {
             parent: None,
             tags: self.tags.clone(),
             scheduled_start: self.scheduled_start,
+            trace: None,
         }
     }
 
@@ -196,6 +197,10 @@ impl ExportedInstance {
             let ours = format!("format {} is not known, this program reads {EXPORT_FORMAT}", self.format);
             return Err(self.wrong(ours));
         }
+        let for_entities = self.messages.iter().any(|message| message.body.is_for_entities());
+        if self.instance_id.is_entity() || self.name.starts_with('@') || for_entities {
+            return Err(self.wrong("it is an entity, and only orchestrations move".to_owned()));
+        }
         let payloads =
             [("the input", &self.input), ("the output", &self.output), ("the custom status", &self.custom_status)];
         let checked = limits
@@ -216,6 +221,12 @@ impl ExportedInstance {
                 "its history ends with turn {} as {}, and it says turn {} and {}",
                 state.turn, state.status, self.turn, self.status
             )));
+        }
+        let mut open = state.unanswered(self.messages.iter().map(|message| &message.body));
+        if !self.status.is_terminal() && open.any(|(_, open)| open.kind.is_of_entity()) {
+            return Err(self.wrong(
+                "it waits for an entity, whose answer would not come here: export it when that is there".to_owned(),
+            ));
         }
         Ok(turns)
     }

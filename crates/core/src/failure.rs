@@ -1,5 +1,6 @@
 //! Why something failed, as data that survives storage and crosses languages.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,9 @@ pub struct FailureDetails {
     /// The error itself as JSON text, when the worker that raised it can read it back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// What SDKs attach besides, by name; passed through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<Box<BTreeMap<String, serde_json::Value>>>,
 }
 
 impl FailureDetails {
@@ -46,6 +50,16 @@ impl FailureDetails {
     pub fn caused_by(mut self, inner: FailureDetails) -> Self {
         self.inner_failure = Some(Box::new(inner));
         self
+    }
+
+    /// About how many bytes of text it carries.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let one = |failure: &Self| {
+            failure.error_type.len() + failure.error_message.len() + text(&failure.stack_trace) + text(&failure.data)
+        };
+        self.chain().map(one).sum()
     }
 
     /// The failure and what caused it, outermost first.

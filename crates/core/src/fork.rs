@@ -5,8 +5,8 @@
 //! keys, and its children other ids, than those of the source.
 
 use crate::{
-    BackendError, BackendResult, ExecutionId, ExportedInstance, ExportedMessage, ExportedTurn, InstanceId, InstanceKey,
-    MessageBody, OpenKind, RuntimeState, Timestamp,
+    BackendError, BackendResult, EventData, ExecutionId, ExportedInstance, ExportedMessage, ExportedTurn, HistoryTurn,
+    InstanceId, InstanceKey, MessageBody, OpenKind, RuntimeState, Timestamp,
 };
 
 /// Where a fork leaves its source, and what it begins with.
@@ -37,9 +37,11 @@ impl ExportedInstance {
     /// The fork of this instance, to be imported, and the sub-orchestrations whose answers it lacks.
     ///
     /// # Errors
-    /// [`BackendError::Invalid`] when there is no such turn, with those that there are.
+    /// [`BackendError::Invalid`] when there is no such turn, with those that there are, or when it waits there for an
+    /// entity: the answer is meant for the source.
     pub fn fork(mut self, fork: Fork, now: Timestamp) -> BackendResult<(Self, Vec<AwaitedChild>)> {
-        let all = self.turns()?;
+        let mut all = self.turns()?;
+        all.iter_mut().for_each(|turn| rename_sections(turn, &fork.execution_id));
         let Some(at) = all.iter().position(|turn| turn.turn == fork.turn) else {
             let turns = match (all.first(), all.last()) {
                 (Some(first), Some(last)) => format!("only turns {} to {}", first.turn, last.turn),
@@ -51,7 +53,8 @@ impl ExportedInstance {
                 fork.turn
             )));
         };
-        (self.instance_id, self.execution_id) = (fork.instance_id, fork.execution_id);
+        let source = std::mem::replace(&mut self.instance_id, fork.instance_id);
+        self.execution_id = fork.execution_id;
         if let Some(input) = fork.input {
             self.input = input;
         }
@@ -60,10 +63,14 @@ impl ExportedInstance {
         let state = fresh.replay(kept).map_err(|error| BackendError::invalid(error.to_string()))?;
         let seen = rest[0].events.iter().filter_map(|event| MessageBody::from_event(&event.data));
         let seen: Vec<_> = seen.take(fork.events.unwrap_or(usize::MAX)).collect();
-        let open = || {
-            let answered = |dispatch| seen.iter().any(|body| body.dispatch() == Some(dispatch));
-            state.open_dispatches().filter(move |(dispatch, _)| !answered(*dispatch))
-        };
+        let open = || state.unanswered(seen.iter());
+        if open().any(|(_, open)| open.kind.is_of_entity()) {
+            return Err(BackendError::invalid(format!(
+                "at turn {} instance '{source}' waits for an entity, whose answer would not come to a fork: choose a turn \
+                 before it asked, or after the answer",
+                fork.turn
+            )));
+        }
         let timers = open().filter_map(|(dispatch, open)| match open.kind {
             OpenKind::Timer(fire_at) => Some((MessageBody::TimerFired { dispatch, fire_at }, fire_at)),
             _ => None,
@@ -92,5 +99,17 @@ impl ExportedInstance {
     pub fn answer(&mut self, body: MessageBody, now: Timestamp) {
         let execution = Some(self.execution);
         self.messages.push(ExportedMessage { execution, sent_at: now, visible_at: now, body });
+    }
+}
+
+/// Critical sections get other names, so that the fork does not release what its source has locked.
+fn rename_sections(turn: &mut HistoryTurn, execution_id: &ExecutionId) {
+    for event in &mut turn.events {
+        if let EventData::EntityLockRequested { critical_section, .. }
+        | EventData::EntityLockGranted { critical_section, .. }
+        | EventData::EntityUnlockSent { critical_section, .. } = &mut event.data
+        {
+            *critical_section = execution_id.derive(&format!("fork:{critical_section}")).to_string();
+        }
     }
 }

@@ -6,7 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DispatchId, ExecutionId, FailureDetails, InstanceId, InstanceKey, OrchestrationStatus, Tags, Timestamp};
+use crate::{
+    DispatchId, ExecutionId, FailureDetails, InstanceId, InstanceKey, OrchestrationStatus, OrchestrationTrace, Tags,
+    Timestamp, TraceContext,
+};
 
 /// One event of a history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,9 @@ pub struct ExecutionStarted {
     /// Not before this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheduled_start: Option<Timestamp>,
+    /// Where its span hangs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// The step of a parent that waits for a child: key, execution and dispatch name it exactly, whatever happens to
@@ -70,6 +76,15 @@ pub struct ParentLink {
     pub instance_id: InstanceId,
     /// The parent's id for the step, as SDKs expect it back.
     pub task_id: i32,
+    /// The parent's orchestration.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// The parent's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The id of the parent's execution.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub execution_id: Option<ExecutionId>,
 }
 
 /// What an event says. Serialised with its name under `type`.
@@ -114,6 +129,8 @@ pub enum EventData {
         input: Option<String>,
         #[serde(default, skip_serializing_if = "Tags::is_empty")]
         tags: Tags,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceContext>,
     },
     /// An activity returned.
     TaskCompleted {
@@ -137,6 +154,11 @@ pub enum EventData {
         input: Option<String>,
         #[serde(default, skip_serializing_if = "Tags::is_empty")]
         tags: Tags,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trace: Option<TraceContext>,
+        /// Nobody waits for its end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        forget: bool,
     },
     /// A child returned.
     SubOrchestrationInstanceCompleted {
@@ -178,6 +200,52 @@ pub enum EventData {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// An entity was called.
+    EntityOperationCalled {
+        dispatch: DispatchId,
+        request_id: String,
+        operation: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input: Option<String>,
+        target: InstanceId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
+    },
+    /// An entity was signalled.
+    EntityOperationSignaled {
+        request_id: String,
+        operation: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        input: Option<String>,
+        target: InstanceId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        not_before: Option<Timestamp>,
+    },
+    /// An entity returned.
+    EntityOperationCompleted {
+        dispatch: DispatchId,
+        request_id: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        output: Option<String>,
+    },
+    /// An operation of an entity failed.
+    EntityOperationFailed { dispatch: DispatchId, request_id: String, failure: FailureDetails },
+    /// Entities are to be locked, one after the other in this order.
+    EntityLockRequested { dispatch: DispatchId, critical_section: String, lock_set: Vec<InstanceId> },
+    /// All of them are locked.
+    EntityLockGranted { dispatch: DispatchId, critical_section: String },
+    /// One of them is free again.
+    EntityUnlockSent { critical_section: String, target: InstanceId },
+    /// Another instance was asked to end.
+    InstanceTerminated {
+        instance_id: InstanceId,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        recurse: bool,
+    },
+    /// The span of this execution, for the SDK that keeps it; no worker and no client ever sees this event.
+    OrchestrationTraced { trace: OrchestrationTrace },
     /// Anything that an operator or another runtime noted.
     GenericEvent {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -194,6 +262,9 @@ impl EventData {
             | Self::TaskFailed { dispatch, .. }
             | Self::SubOrchestrationInstanceCompleted { dispatch, .. }
             | Self::SubOrchestrationInstanceFailed { dispatch, .. }
+            | Self::EntityOperationCompleted { dispatch, .. }
+            | Self::EntityOperationFailed { dispatch, .. }
+            | Self::EntityLockGranted { dispatch, .. }
             | Self::TimerFired { dispatch, .. } => Some(*dispatch),
             _ => None,
         }
@@ -208,6 +279,11 @@ impl EventData {
                 | Self::TimerCreated { .. }
                 | Self::SubOrchestrationInstanceCreated { .. }
                 | Self::EventSent { .. }
+                | Self::EntityOperationCalled { .. }
+                | Self::EntityOperationSignaled { .. }
+                | Self::EntityLockRequested { .. }
+                | Self::EntityUnlockSent { .. }
+                | Self::InstanceTerminated { .. }
                 | Self::TaskCancelled { .. }
                 | Self::TimerCancelled { .. }
                 | Self::ExecutionCompleted { .. }
@@ -239,6 +315,15 @@ impl EventData {
             Self::EventRaised { .. } => "EventRaised",
             Self::ContinueAsNew { .. } => "ContinueAsNew",
             Self::ExecutionRewound { .. } => "ExecutionRewound",
+            Self::EntityOperationCalled { .. } => "EntityOperationCalled",
+            Self::EntityOperationSignaled { .. } => "EntityOperationSignaled",
+            Self::EntityOperationCompleted { .. } => "EntityOperationCompleted",
+            Self::EntityOperationFailed { .. } => "EntityOperationFailed",
+            Self::EntityLockRequested { .. } => "EntityLockRequested",
+            Self::EntityLockGranted { .. } => "EntityLockGranted",
+            Self::EntityUnlockSent { .. } => "EntityUnlockSent",
+            Self::InstanceTerminated { .. } => "InstanceTerminated",
+            Self::OrchestrationTraced { .. } => "OrchestrationTraced",
             Self::GenericEvent { .. } => "GenericEvent",
         }
     }
@@ -253,6 +338,19 @@ pub struct HistoryTurn {
     pub time: Timestamp,
     /// What happened, in the order in which the orchestration saw it.
     pub events: Vec<HistoryEvent>,
+}
+
+/// Asks for some of the turns of an execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryPart {
+    /// Whose.
+    pub instance_id: InstanceId,
+    /// The execution; `None` for the current one, whichever that is.
+    pub execution_id: Option<ExecutionId>,
+    /// The last turn that is known already; 0 to begin with.
+    pub after: i64,
+    /// How much is enough: turns come until they have about so many bytes together, and one at least.
+    pub bytes: u64,
 }
 
 /// An event as it lies in the JSON of a turn: the id when there is one, the time when it is not the turn's.

@@ -51,6 +51,15 @@ pub enum InvalidId {
         /// Characters allowed.
         limit: usize,
     },
+    /// An entity's name is a part of its id.
+    #[error("'{0}' cannot be the name of an entity: use visible characters, and no '@'")]
+    EntityName(String),
+    /// Only entities can be meant.
+    #[error("'{0}' is not the id of an entity: it has the form @name@key")]
+    NotEntity(String),
+    /// Ids of entities are for entities.
+    #[error("'{0}' is the id of an entity: an orchestration's id does not begin with '@'")]
+    Entity(String),
     /// Not `turn.index`.
     #[error("'{0}' is not a dispatch id: expected two numbers with a dot between them")]
     Dispatch(String),
@@ -78,6 +87,30 @@ impl InstanceId {
             Some(c) => Err(InvalidId::ControlCharacter(u32::from(c))),
             None => Ok(Self(id)),
         }
+    }
+
+    /// The id of an entity: `@name@key`, the name in lower case.
+    ///
+    /// # Errors
+    /// [`InvalidId`] when the name is empty or has an `@`, or when the key has control characters.
+    pub fn entity(name: &str, key: &str) -> Result<Self, InvalidId> {
+        if name.trim().is_empty() || name.contains('@') {
+            return Err(InvalidId::EntityName(name.to_owned()));
+        }
+        Self::new(format!("@{}@{key}", name.to_lowercase()))
+    }
+
+    /// Name (with its `@`) and key, if this is the id of an entity.
+    #[must_use]
+    pub fn entity_parts(&self) -> Option<(&str, &str)> {
+        let at = self.0.strip_prefix('@')?.find('@')? + 1;
+        Some((&self.0[..at], &self.0[at + 1..])).filter(|(name, _)| name.len() > 1)
+    }
+
+    /// Whether it begins like the id of an entity: no orchestration has such an id.
+    #[must_use]
+    pub fn is_entity(&self) -> bool {
+        self.0.starts_with('@')
     }
 
     /// The id as text.
@@ -145,7 +178,30 @@ impl ExecutionId {
     /// A GUID that is the same each time it is asked for with the same `name` in this execution (UUID version 5).
     #[must_use]
     pub fn derive(&self, name: &str) -> Uuid {
-        Uuid::new_v5(&self.0, name.as_bytes())
+        Uuid::new_v5(&self.origin().0, name.as_bytes())
+    }
+
+    /// The id of this execution after a rewinding: whoever still works on the failed one names another id. They differ
+    /// in the last byte, which counts rewindings.
+    #[must_use]
+    pub fn rewound(&self) -> Self {
+        let mut bytes = *self.0.as_bytes();
+        bytes[15] = bytes[15].wrapping_add(1);
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// What all ids of one execution have in common, before and after rewindings: what is derived from it stays.
+    #[must_use]
+    pub fn origin(&self) -> Self {
+        let mut bytes = *self.0.as_bytes();
+        bytes[15] = 0;
+        Self(Uuid::from_bytes(bytes))
+    }
+
+    /// The key under which a step's side effects may be made idempotent: the same each time that it runs.
+    #[must_use]
+    pub fn idempotency_key(&self, dispatch: DispatchId) -> String {
+        format!("{}/{dispatch}", self.origin())
     }
 }
 

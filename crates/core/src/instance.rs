@@ -2,7 +2,7 @@
 
 use crate::{
     ExecutionId, ExecutionStarted, FailureDetails, InstanceId, InstanceKey, Message, MessageBody, MessageNumber,
-    NodeId, OrchestrationStatus, RequestId, Tags, Timestamp,
+    NodeId, OrchestrationStatus, ParentLink, RequestId, Tags, Timestamp, TraceContext,
 };
 
 /// Creates an instance.
@@ -28,6 +28,8 @@ pub struct CreateInstance {
     pub request_id: Option<RequestId>,
     /// The node that takes the instance at once, if it has room and a worker for it.
     pub born_claimed: Option<NodeId>,
+    /// Where its span hangs.
+    pub trace: Option<TraceContext>,
 }
 
 impl CreateInstance {
@@ -43,18 +45,60 @@ impl CreateInstance {
             parent: None,
             tags: self.tags.clone(),
             scheduled_start: self.scheduled_start,
+            trace: self.trace.clone(),
         }
     }
 }
 
-/// What to do when an instance id is taken by a finished instance. A live one is never replaced.
+/// What to do when an instance id is taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReusePolicy {
-    /// Replace it: the default of the family.
+    /// Replace a finished instance, refuse when it lives: the default of the family.
     #[default]
     ReplaceFinished,
     /// Refuse.
     Never,
+    /// Replace an instance in one of these states. One that lives is terminated first, in the same step: its parent is
+    /// told, its locks are released, and what was running for it lands nowhere.
+    Replace(StatusSet),
+}
+
+impl ReusePolicy {
+    /// The states in which an instance is replaced.
+    #[must_use]
+    pub fn replaceable(self) -> StatusSet {
+        match self {
+            Self::ReplaceFinished => {
+                OrchestrationStatus::ALL.into_iter().filter(|status| status.is_terminal()).collect()
+            }
+            Self::Never => StatusSet::default(),
+            Self::Replace(statuses) => statuses,
+        }
+    }
+}
+
+/// Some of the states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatusSet(i16);
+
+impl StatusSet {
+    /// Whether the state is one of them.
+    #[must_use]
+    pub fn contains(self, status: OrchestrationStatus) -> bool {
+        self.0 & (1 << status.code()) != 0
+    }
+
+    /// A bit for each state, at the place of its number.
+    #[must_use]
+    pub fn bits(self) -> i16 {
+        self.0
+    }
+}
+
+impl FromIterator<OrchestrationStatus> for StatusSet {
+    fn from_iter<I: IntoIterator<Item = OrchestrationStatus>>(statuses: I) -> Self {
+        Self(statuses.into_iter().fold(0, |bits, status| bits | 1 << status.code()))
+    }
 }
 
 /// What became of a creation.
@@ -83,10 +127,12 @@ pub enum CreateOutcome {
 pub struct SendMessage {
     /// The instance.
     pub instance_id: InstanceId,
-    /// What to say: an event, or suspend, resume, terminate.
+    /// What to say: an event, or suspend, resume, terminate; to an entity, an operation. Nothing else reaches entities.
     pub body: MessageBody,
     /// Recognises a repetition of this request.
     pub request_id: Option<RequestId>,
+    /// Not to be delivered before; `None`: at once. For signals to entities.
+    pub not_before: Option<Timestamp>,
 }
 
 /// What became of a message.
@@ -138,10 +184,14 @@ pub struct InstanceRecord {
     pub output: Option<String>,
     pub custom_status: Option<String>,
     pub failure: Option<FailureDetails>,
+    /// The step of the parent that waits for its end.
+    pub parent: Option<ParentLink>,
+    /// Where its span hangs.
+    pub trace: Option<TraceContext>,
 }
 
 impl InstanceRecord {
-    /// What opened the execution, without the step of the parent that waits, which a record does not tell.
+    /// What opened the execution.
     #[must_use]
     pub fn started(&self) -> ExecutionStarted {
         ExecutionStarted {
@@ -150,9 +200,10 @@ impl InstanceRecord {
             name: self.name.clone(),
             version: self.version.clone(),
             input: self.input.clone(),
-            parent: None,
+            parent: self.parent.clone(),
             tags: self.tags.clone(),
             scheduled_start: self.scheduled_start,
+            trace: self.trace.clone(),
         }
     }
 
@@ -278,6 +329,30 @@ pub struct Page {
     pub next: Option<PageToken>,
 }
 
+/// Which instances that have ended, in the order in which they did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListInstanceIds {
+    /// In one of these states; empty: whatever the end was.
+    pub statuses: Vec<OrchestrationStatus>,
+    /// Ended at or after.
+    pub completed_from: Option<Timestamp>,
+    /// Ended before.
+    pub completed_to: Option<Timestamp>,
+    /// Ids on a page; 1 to 1,000.
+    pub page_size: u32,
+    /// Where the last page ended.
+    pub after: Option<(Timestamp, InstanceKey)>,
+}
+
+/// One page of ids, first ended first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InstanceIdPage {
+    /// The ids.
+    pub ids: Vec<InstanceId>,
+    /// Where to go on; `None` on the last page.
+    pub next: Option<(Timestamp, InstanceKey)>,
+}
+
 /// Which instances to remove, with their history, messages and activities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PurgeFilter {
@@ -302,6 +377,8 @@ pub enum PurgeFilter {
         completed_to: Option<Timestamp>,
         /// At most this many in one call, which is one transaction.
         limit: u32,
+        /// Remove their sub-orchestrations that have ended, and those of these, as well; these are not limited.
+        recurse: bool,
     },
 }
 

@@ -7,6 +7,8 @@
 //! Deliberately absent: an async runtime, SQL, the wire, a clock and randomness. Times and ids come in as arguments,
 //! so that the same inputs always give the same checkpoint.
 
+mod entity;
+mod entity_turn;
 mod error;
 mod export;
 mod failure;
@@ -17,6 +19,7 @@ mod poison;
 mod rewind;
 mod setting;
 mod status;
+mod trace;
 
 mod history;
 mod message;
@@ -37,24 +40,30 @@ pub use checkpoint::{
     Checkpoint, CheckpointOutcome, ChildOutcome, Landed, NewActivity, NewChild, NewTimer, NextExecution,
     OutboundMessage, Sent, Target,
 };
+pub use entity::{
+    CleanEntities, CleanedEntities, EntityAction, EntityBatch, EntityBatchResult, EntityCaller, EntityChange,
+    EntityLock, EntityOperation, EntityPage, EntityQuery, EntityRecord,
+};
+pub use entity_turn::{HeldEntity, OpenBatch};
 pub use error::{BackendError, BackendResult, BoxError};
 pub use export::{EXPORT_FORMAT, ExportedInstance, ExportedMessage, ExportedParent, ExportedTurn, ImportOutcome};
 pub use failure::FailureDetails;
 pub use fork::{AwaitedChild, Fork};
-pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryTurn, ParentLink};
+pub use history::{EventData, ExecutionStarted, HistoryEvent, HistoryPart, HistoryTurn, ParentLink};
 pub use ids::{DispatchId, ExecutionId, InstanceId, InstanceKey, InvalidId, MessageNumber, NodeId, RequestId};
 pub use instance::{
-    CreateInstance, CreateOutcome, CustomStatusIs, Execution, InstanceQuery, InstanceRecord, Page, PageToken,
-    PurgeFilter, PurgeOutcome, ReusePolicy, SendMessage, SendOutcome,
+    CreateInstance, CreateOutcome, CustomStatusIs, Execution, InstanceIdPage, InstanceQuery, InstanceRecord,
+    ListInstanceIds, Page, PageToken, PurgeFilter, PurgeOutcome, ReusePolicy, SendMessage, SendOutcome, StatusSet,
 };
 pub use limits::{Limits, TooLarge};
 pub use message::{Message, MessageBody};
-pub use node::{NodeLease, Reaped, RegisterNode};
+pub use node::{NodeLease, Reaped, RegisterNode, Whereabouts};
 pub use poison::{DEFAULT_ATTEMPTS, FailedAttempt, Poisoned, PoisonedActivity, SET_ASIDE, back_off};
-pub use rewind::{Observed, OpenChild, Rewinding, rewind};
+pub use rewind::{Observed, OpenCall, OpenChild, Rewinding, rewind};
 pub use setting::{Setting, SettingName, SettingValue};
 pub use state::{CorruptHistory, OpenDispatch, OpenKind, RuntimeState};
 pub use status::OrchestrationStatus;
+pub use trace::{OrchestrationTrace, TraceContext};
 pub use turn::{InboxItem, OpenTurn, TurnError};
 pub use work_item::{
     AbandonActivity, ActivityId, ActivityTask, CompleteActivity, CompleteOutcome, Demote, DemoteOutcome,

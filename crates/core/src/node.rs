@@ -13,6 +13,17 @@ pub struct RegisterNode {
     pub address: Option<String>,
 }
 
+/// Whether a node lives, and where other nodes reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// It does not live.
+    Gone,
+    /// It lives, and told nobody where.
+    Untold,
+    /// It lives and is reached at this address.
+    At(String),
+}
+
 /// The answer to a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeLease {

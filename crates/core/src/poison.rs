@@ -48,8 +48,8 @@ pub struct PoisonedActivity {
     pub id: ActivityId,
     /// Its name.
     pub name: String,
-    /// The step that scheduled it.
-    pub dispatch: DispatchId,
+    /// The step that scheduled it; `None` when that is what cannot be read.
+    pub dispatch: Option<DispatchId>,
 }
 
 /// How long to wait after so many failed attempts: nothing after the first, then a second, doubled each time up to

@@ -4,13 +4,21 @@
 //! failure in an earlier turn is taken back as well if that turn decided nothing: then nothing is known that followed from
 //! it (of a fan-out whose other results came later). One that was answered, by a retry or a compensation, stays. A step
 //! without its failure is open again, and whoever claims the instance dispatches it, under the same idempotency key. The
-//! execution keeps its id, because GUIDs that the orchestration made are derived from it.
+//! execution gets another id, from which the same GUIDs derive.
+//!
+//! Of entities nothing is taken back: an operation has happened or failed. An operation that was under way may have been
+//! answered while nobody was there to hear; its call fails then, for it must not run twice. Locks that were asked for were
+//! withdrawn with the failure, and are asked for again.
+
+use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
+use crate::entity_turn::lock_request;
 use crate::{
-    CorruptHistory, DispatchId, EventData, HistoryEvent, HistoryTurn, InstanceId, InstanceKey, MessageBody, NewChild,
-    NewTimer, OpenKind, OrchestrationStatus, ParentLink, RuntimeState, Timestamp,
+    CorruptHistory, DispatchId, EntityCaller, EventData, FailureDetails, HistoryEvent, HistoryTurn, InstanceId,
+    InstanceKey, MessageBody, NewChild, NewTimer, OpenKind, OrchestrationStatus, OutboundMessage, RuntimeState,
+    Timestamp,
 };
 
 /// A failed instance as it shall stand after rewinding.
@@ -24,6 +32,8 @@ pub struct Rewinding {
     pub failed_turn: i64,
     /// Its generation number.
     pub execution: i32,
+    /// The id of its execution from now on.
+    pub execution_id: crate::ExecutionId,
     /// Whether it begins anew, because it failed in its first turn; then no turn is left.
     pub anew: bool,
     /// The turns that differ from what is stored, and the one that notes the rewinding.
@@ -36,6 +46,21 @@ pub struct Rewinding {
     pub timers: Vec<NewTimer>,
     /// Sub-orchestrations to create again, because they were purged.
     pub children: Vec<NewChild>,
+    /// Operations of entities whose answer is missing. Those that wait at their entity no longer have failed.
+    pub calls: Vec<OpenCall>,
+    /// Requests for locks, made again.
+    pub locks: Vec<OutboundMessage>,
+}
+
+/// An operation of an entity whose answer is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenCall {
+    /// The step.
+    pub dispatch: DispatchId,
+    /// The entity.
+    pub target: InstanceId,
+    /// What the call hears when the operation does not wait there any more.
+    pub lost: MessageBody,
 }
 
 impl Rewinding {
@@ -93,27 +118,39 @@ pub fn rewind(
     let state = fresh.replay(&kept)?;
     let seen_again = last.events.iter().filter(|event| !is_failure(&event.data));
     let messages: Vec<_> = seen_again.filter_map(|event| MessageBody::from_event(&event.data)).collect();
-    let answered: Vec<_> = messages.iter().filter_map(MessageBody::dispatch).collect();
-    let open = || state.open_dispatches().filter(|(dispatch, _)| !answered.contains(dispatch));
-    let timers = open().filter_map(|(dispatch, open)| match open.kind {
-        OpenKind::Timer(fire_at) => Some(NewTimer { dispatch, fire_at }),
+    let open: BTreeMap<_, _> = state.unanswered(messages.iter()).collect();
+    let timers = open.iter().filter_map(|(dispatch, open)| match open.kind {
+        OpenKind::Timer(fire_at) => Some(NewTimer { dispatch: *dispatch, fire_at }),
         _ => None,
     });
-    let rewinding = Rewinding {
+    let mut rewinding = Rewinding {
         key: state.key,
         instance_id: state.started.instance_id.clone(),
         failed_turn: last.turn,
         execution: state.execution,
+        execution_id: state.started.execution_id.rewound(),
         anew,
         turns: changed,
         status: state.status,
         timers: timers.collect(),
         children: Vec::new(),
+        calls: Vec::new(),
+        locks: Vec::new(),
         messages,
     };
-    let waits = |dispatch: DispatchId| open().any(|(open, _)| open == dispatch);
-    let created = kept.iter().flat_map(|turn| &turn.events);
-    let children = created.filter_map(|event| child(&state, event)).filter(|child| waits(child.dispatch)).collect();
+    let mut children = Vec::new();
+    for event in kept.iter().flat_map(|turn| &turn.events) {
+        match &event.data {
+            EventData::EntityOperationCalled { dispatch, request_id, target, .. } if open.contains_key(dispatch) => {
+                rewinding.calls.push(open_call(*dispatch, request_id, target));
+            }
+            EventData::EntityLockRequested { dispatch, critical_section, lock_set } if open.contains_key(dispatch) => {
+                let owner = EntityCaller { execution_id: rewinding.execution_id, ..state.caller(Some(*dispatch)) };
+                rewinding.locks.extend(lock_request(critical_section.clone(), lock_set.clone(), owner));
+            }
+            _ => children.extend(child(&state, event).filter(|child| open.contains_key(&child.dispatch))),
+        }
+    }
     Ok((rewinding, children))
 }
 
@@ -131,8 +168,24 @@ fn is_failure(event: &EventData) -> bool {
     matches!(event, EventData::TaskFailed { .. } | EventData::SubOrchestrationInstanceFailed { .. })
 }
 
+fn open_call(dispatch: DispatchId, request_id: &str, target: &InstanceId) -> OpenCall {
+    let what = "the operation ended while the orchestration had failed, and its answer is lost";
+    let failure = FailureDetails::new("EntityAnswerLost", what);
+    let lost = MessageBody::EntityOperationFailed { dispatch, request_id: request_id.to_owned(), failure };
+    OpenCall { dispatch, target: target.clone(), lost }
+}
+
 fn child(state: &RuntimeState, event: &HistoryEvent) -> Option<OpenChild> {
-    let EventData::SubOrchestrationInstanceCreated { dispatch, name, version, instance_id, input, tags } = &event.data
+    let EventData::SubOrchestrationInstanceCreated {
+        dispatch,
+        name,
+        version,
+        instance_id,
+        input,
+        tags,
+        trace,
+        forget: false,
+    } = &event.data
     else {
         return None;
     };
@@ -143,13 +196,9 @@ fn child(state: &RuntimeState, event: &HistoryEvent) -> Option<OpenChild> {
         version: version.clone(),
         input: input.clone(),
         tags: tags.clone(),
-        parent: ParentLink {
-            key: state.key,
-            execution: state.execution,
-            dispatch: *dispatch,
-            instance_id: state.started.instance_id.clone(),
-            task_id: event.event_id,
-        },
+        parent: Some(state.parent_link(*dispatch, event.event_id)),
+        scheduled_start: None,
+        trace: trace.clone(),
         born_claimed: false,
     };
     Some(OpenChild { dispatch: *dispatch, instance_id: instance_id.clone(), again })

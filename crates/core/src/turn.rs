@@ -6,14 +6,17 @@
 //! Ignored on purpose: answers to steps that are not open (they were answered, given up, or belong to an earlier
 //! execution), everything after a request to terminate, and actions that follow the one that ends the execution.
 
+mod decisions;
+
 use std::collections::HashSet;
 
 use chrono::TimeDelta;
 
+use decisions::Decisions;
+
 use crate::{
-    Action, ActionKind, Checkpoint, DispatchId, EventData, FailureDetails, HistoryEvent, InstanceId, Message,
-    MessageBody, NewActivity, NewChild, NewTimer, NextExecution, NodeId, OpenDispatch, OpenKind, OrchestrationStatus,
-    OutboundMessage, ParentLink, RuntimeState, Tags, Target, Timestamp, TurnActions,
+    Checkpoint, DispatchId, EventData, FailureDetails, HistoryEvent, Message, MessageBody, NodeId, OpenDispatch,
+    OpenKind, OrchestrationStatus, RuntimeState, Timestamp, TurnActions,
 };
 
 /// Something for the orchestration to see.
@@ -35,6 +38,9 @@ pub enum InboxItem {
 /// Actions that no orchestrator may send.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TurnError {
+    /// A sub-orchestration under an entity's id.
+    #[error("sub-orchestration '{0}' has the id of an entity: an orchestration's id does not begin with '@'")]
+    EntityId(crate::InstanceId),
     /// A cancellation of something that is not open.
     #[error("the orchestration gave up step {task_id}, which is not an open {what}")]
     NotOpen {
@@ -51,6 +57,8 @@ pub struct OpenTurn {
     number: i64,
     time: Timestamp,
     events: Vec<HistoryEvent>,
+    /// Where each event came from, for those that user code does not get to.
+    origins: Vec<Origin>,
     consumed: Vec<crate::MessageNumber>,
     terminated: Option<(Option<String>, bool)>,
 }
@@ -66,13 +74,18 @@ impl OpenTurn {
         }
         let mut turn = Self {
             number: state.turn + 1,
-            time: state.last_time.map_or(now, |last| now.max(last + TimeDelta::microseconds(1))),
+            time: match state.last_time {
+                Some(last) => now.max(last + TimeDelta::microseconds(1)),
+                // By an estimate of the clock it could begin before its time.
+                None => state.started.scheduled_start.map_or(now, |start| now.max(start)),
+            },
             events: Vec::new(),
+            origins: Vec::new(),
             consumed: Vec::new(),
             terminated: None,
         };
         let mut answered = HashSet::new();
-        let taken = inbox.len().min(limit);
+        let taken = fitting(inbox.iter().map(InboxItem::payload_bytes)).min(limit);
         for item in inbox.drain(..taken) {
             turn.take(state, item, &mut answered);
         }
@@ -80,8 +93,9 @@ impl OpenTurn {
     }
 
     fn take(&mut self, state: &RuntimeState, item: InboxItem, answered: &mut HashSet<DispatchId>) {
-        let (at, body) = match item {
+        let (origin, at, body) = match item {
             InboxItem::Completion { dispatch, at, outcome } => (
+                Origin::Completion,
                 at,
                 match outcome {
                     Ok(result) => MessageBody::TaskCompleted { dispatch, result },
@@ -93,7 +107,8 @@ impl OpenTurn {
                 if message.execution.is_some_and(|execution| execution != state.execution) {
                     return;
                 }
-                (message.sent_at.max(message.visible_at), message.body)
+                let Message { number, execution, sent_at, visible_at, body } = message;
+                (Origin::Message { number, execution, sent_at, visible_at }, sent_at.max(visible_at), body)
             }
         };
         if self.terminated.is_some() {
@@ -113,7 +128,21 @@ impl OpenTurn {
             }
             _ => {}
         }
-        self.events.push(HistoryEvent::unsolicited(at, body.into_event(task_id)));
+        if let Some(event) = body.into_event(task_id) {
+            self.events.push(HistoryEvent::unsolicited(at, event));
+            self.origins.push(origin);
+        }
+    }
+
+    /// Takes back all events behind the first `seen`: user code did not get to them, and they come again.
+    pub fn put_back(&mut self, seen: usize, inbox: &mut Vec<InboxItem>) {
+        if seen >= self.events.len() {
+            return;
+        }
+        let unseen = self.events.split_off(seen);
+        let unseen: Vec<_> = self.origins.split_off(seen).into_iter().zip(unseen).filter_map(Origin::item).collect();
+        self.consumed.retain(|number| !unseen.iter().any(|item| item.is_message(*number)));
+        inbox.splice(0..0, unseen);
     }
 
     /// The number of this turn.
@@ -174,8 +203,17 @@ impl OpenTurn {
             activities: Vec::new(),
             cancelled: Vec::new(),
             hold: false,
+            entity: None,
         };
         checkpoint.status = status_after(state, &checkpoint.events);
+        if let Some(trace) = actions.trace.filter(|trace| state.trace.as_ref() != Some(trace)) {
+            let (event_id, timestamp) = (-1, checkpoint.time);
+            checkpoint.events.push(HistoryEvent {
+                event_id,
+                timestamp,
+                data: EventData::OrchestrationTraced { trace },
+            });
+        }
         let mut decisions = Decisions { state, number: self.number, index: 0, checkpoint };
         match self.terminated {
             Some((reason, recurse)) => decisions.terminate(reason, recurse),
@@ -185,12 +223,71 @@ impl OpenTurn {
     }
 }
 
+/// Where an event of a turn came from: what its message said besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Message { number: crate::MessageNumber, execution: Option<i32>, sent_at: Timestamp, visible_at: Timestamp },
+    Completion,
+}
+
+impl Origin {
+    /// What it was before it became an event.
+    fn item((origin, event): (Self, HistoryEvent)) -> Option<InboxItem> {
+        let body = MessageBody::from_event(&event.data)?;
+        Some(match (origin, body) {
+            (Self::Message { number, execution, sent_at, visible_at }, body) => {
+                InboxItem::Message(Message { number, execution, sent_at, visible_at, body })
+            }
+            (Self::Completion, MessageBody::TaskCompleted { dispatch, result }) => {
+                InboxItem::Completion { dispatch, at: event.timestamp, outcome: Ok(result) }
+            }
+            (Self::Completion, MessageBody::TaskFailed { dispatch, failure }) => {
+                InboxItem::Completion { dispatch, at: event.timestamp, outcome: Err(failure) }
+            }
+            (Self::Completion, _) => return None,
+        })
+    }
+}
+
+/// Payload that one turn, or one batch of an entity, takes at most, as far as it is more than one item: workers receive
+/// 4 MB in one message.
+pub(crate) const MOST_BYTES: usize = 2 * 1024 * 1024;
+
+/// How many items of these sizes go together.
+fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut total = 0;
+    let fits = |(place, size): &(usize, usize)| {
+        total += size;
+        *place == 0 || total <= MOST_BYTES
+    };
+    sizes.enumerate().take_while(fits).count()
+}
+
+impl InboxItem {
+    fn payload_bytes(&self) -> usize {
+        match self {
+            Self::Message(message) => message.body.payload_bytes(),
+            Self::Completion { outcome: Ok(result), .. } => result.as_ref().map_or(0, String::len),
+            Self::Completion { outcome: Err(failure), .. } => failure.payload_bytes(),
+        }
+    }
+
+    fn is_message(&self, number: crate::MessageNumber) -> bool {
+        matches!(self, Self::Message(message) if message.number == number)
+    }
+}
+
 impl OpenDispatch {
     fn accepts(&self, body: &MessageBody) -> bool {
         matches!(
             (&self.kind, body),
             (OpenKind::Task(_), MessageBody::TaskCompleted { .. } | MessageBody::TaskFailed { .. })
                 | (OpenKind::Timer(_), MessageBody::TimerFired { .. })
+                | (
+                    OpenKind::EntityCall,
+                    MessageBody::EntityOperationCompleted { .. } | MessageBody::EntityOperationFailed { .. }
+                )
+                | (OpenKind::EntityLock, MessageBody::EntityLockGranted { .. })
                 | (
                     OpenKind::SubOrchestration(_),
                     MessageBody::SubOrchestrationInstanceCompleted { .. }
@@ -210,275 +307,4 @@ fn status_after(state: &RuntimeState, events: &[HistoryEvent]) -> OrchestrationS
         EventData::ExecutionResumed { .. } => OrchestrationStatus::Running,
         _ => status,
     })
-}
-
-struct Decisions<'a> {
-    state: &'a RuntimeState,
-    number: i64,
-    index: u32,
-    checkpoint: Checkpoint,
-}
-
-impl Decisions<'_> {
-    fn take_all(&mut self, actions: Vec<Action>) -> Result<(), TurnError> {
-        for action in actions {
-            if self.checkpoint.status.is_terminal() || self.checkpoint.next_execution.is_some() {
-                break;
-            }
-            self.take(action)?;
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, Action { id, kind }: Action) -> Result<(), TurnError> {
-        match kind {
-            ActionKind::ScheduleTask { name, version, input, tags } => {
-                self.schedule_task(id, name, version, input, tags);
-            }
-            ActionKind::CancelTask { task_id } => self.cancel_task(id, task_id)?,
-            ActionKind::CreateSubOrchestration { name, version, instance_id, input, tags } => {
-                self.create_child(id, name, version, instance_id, input, tags);
-            }
-            ActionKind::CreateTimer { fire_at } => {
-                let dispatch = self.next_dispatch();
-                self.record(id, EventData::TimerCreated { dispatch, fire_at });
-                self.checkpoint.timers.push(NewTimer { dispatch, fire_at });
-            }
-            ActionKind::CancelTimer { timer_id } => self.cancel_timer(id, timer_id)?,
-            ActionKind::SendEvent { instance_id, name, input } => self.send_event(id, instance_id, name, input),
-            ActionKind::Complete { result } => {
-                self.finish(id, OrchestrationStatus::Completed, result, None);
-            }
-            ActionKind::Fail { failure } => self.finish(id, OrchestrationStatus::Failed, None, Some(failure)),
-            ActionKind::ContinueAsNew { input, version, carry_over } => {
-                self.continue_as_new(id, input, version, carry_over);
-            }
-        }
-        Ok(())
-    }
-
-    fn next_dispatch(&mut self) -> DispatchId {
-        let dispatch = DispatchId { turn: self.number, index: self.index };
-        self.index += 1;
-        dispatch
-    }
-
-    fn record(&mut self, event_id: i32, data: EventData) {
-        let timestamp = self.checkpoint.time;
-        self.checkpoint.events.push(HistoryEvent { event_id, timestamp, data });
-    }
-
-    fn schedule_task(&mut self, id: i32, name: String, version: Option<String>, input: Option<String>, own_tags: Tags) {
-        let dispatch = self.next_dispatch();
-        let mut tags = self.state.started.tags.clone();
-        tags.extend(own_tags);
-        self.record(
-            id,
-            EventData::TaskScheduled {
-                dispatch,
-                name: name.clone(),
-                version: version.clone(),
-                input: input.clone(),
-                tags: tags.clone(),
-            },
-        );
-        self.checkpoint.activities.push(NewActivity { dispatch, name, version, input, tags });
-    }
-
-    fn create_child(
-        &mut self,
-        id: i32,
-        name: String,
-        version: Option<String>,
-        instance_id: Option<InstanceId>,
-        input: Option<String>,
-        own_tags: Tags,
-    ) {
-        let dispatch = self.next_dispatch();
-        let parent_execution = self.state.started.execution_id;
-        // Unwrap safety: hexadecimal digits, a colon and a dispatch id are visible characters.
-        let instance_id = instance_id.unwrap_or_else(|| {
-            InstanceId::new(format!("{parent_execution}:{dispatch}")).expect("a derived instance id is valid")
-        });
-        let mut tags = self.state.started.tags.clone();
-        tags.extend(own_tags);
-        self.record(
-            id,
-            EventData::SubOrchestrationInstanceCreated {
-                dispatch,
-                name: name.clone(),
-                version: version.clone(),
-                instance_id: instance_id.clone(),
-                input: input.clone(),
-                tags: tags.clone(),
-            },
-        );
-        self.checkpoint.children.push(NewChild {
-            instance_id,
-            execution_id: parent_execution.child(dispatch),
-            name,
-            version,
-            input,
-            tags,
-            parent: ParentLink {
-                key: self.state.key,
-                execution: self.state.execution,
-                dispatch,
-                instance_id: self.state.started.instance_id.clone(),
-                task_id: id,
-            },
-            born_claimed: false,
-        });
-    }
-
-    fn send_event(&mut self, id: i32, instance_id: InstanceId, name: String, input: Option<String>) {
-        self.record(
-            id,
-            EventData::EventSent { instance_id: instance_id.clone(), name: name.clone(), input: input.clone() },
-        );
-        self.checkpoint.messages.push(OutboundMessage {
-            target: Target::Instance(instance_id),
-            body: MessageBody::EventRaised { name, input },
-        });
-    }
-
-    /// A step scheduled and given up in the same turn leaves its two events in history and nothing else.
-    fn cancel_task(&mut self, id: i32, task_id: i32) -> Result<(), TurnError> {
-        let dispatch = self.find(task_id, |data| match data {
-            EventData::TaskScheduled { dispatch, .. } => Some(*dispatch),
-            _ => None,
-        });
-        let dispatch = dispatch
-            .or_else(|| self.find_open(task_id, |kind| matches!(kind, OpenKind::Task(_))))
-            .ok_or(TurnError::NotOpen { task_id, what: "activity" })?;
-        self.checkpoint.activities.retain(|activity| activity.dispatch != dispatch);
-        self.give_up(dispatch);
-        self.record(id, EventData::TaskCancelled { dispatch, task_id });
-        Ok(())
-    }
-
-    fn cancel_timer(&mut self, id: i32, timer_id: i32) -> Result<(), TurnError> {
-        let dispatch = self.find(timer_id, |data| match data {
-            EventData::TimerCreated { dispatch, .. } => Some(*dispatch),
-            _ => None,
-        });
-        let dispatch = dispatch
-            .or_else(|| self.find_open(timer_id, |kind| matches!(kind, OpenKind::Timer(_))))
-            .ok_or(TurnError::NotOpen { task_id: timer_id, what: "timer" })?;
-        self.checkpoint.timers.retain(|timer| timer.dispatch != dispatch);
-        self.give_up(dispatch);
-        self.record(id, EventData::TimerCancelled { dispatch, timer_id });
-        Ok(())
-    }
-
-    fn give_up(&mut self, dispatch: DispatchId) {
-        if dispatch.turn != self.number {
-            self.checkpoint.cancelled.push(dispatch);
-        }
-    }
-
-    /// The step that this turn recorded under that id.
-    fn find(&self, task_id: i32, pick: impl Fn(&EventData) -> Option<DispatchId>) -> Option<DispatchId> {
-        self.checkpoint
-            .events
-            .iter()
-            .rev()
-            .filter(|event| event.event_id == task_id)
-            .find_map(|event| pick(&event.data))
-    }
-
-    /// The latest step of earlier turns that is open under that id.
-    fn find_open(&self, task_id: i32, is_kind: impl Fn(&OpenKind) -> bool) -> Option<DispatchId> {
-        self.state
-            .open_dispatches()
-            .filter(|(_, open)| open.task_id == task_id && is_kind(&open.kind))
-            .last()
-            .map(|(dispatch, _)| dispatch)
-    }
-
-    fn terminate(&mut self, reason: Option<String>, recurse: bool) {
-        if recurse {
-            let children = self.state.open_dispatches().filter_map(|(_, open)| match &open.kind {
-                OpenKind::SubOrchestration(instance_id) => Some(instance_id.clone()),
-                _ => None,
-            });
-            self.checkpoint.messages.extend(children.map(|instance_id| OutboundMessage {
-                target: Target::Instance(instance_id),
-                body: MessageBody::ExecutionTerminated { reason: reason.clone(), recurse },
-            }));
-        }
-        self.finish(-1, OrchestrationStatus::Terminated, reason, None);
-    }
-
-    /// Ends the execution: nothing that it left running matters any more, and whoever waits is told.
-    fn finish(
-        &mut self,
-        id: i32,
-        status: OrchestrationStatus,
-        result: Option<String>,
-        failure: Option<FailureDetails>,
-    ) {
-        self.record(id, EventData::ExecutionCompleted { status, result: result.clone(), failure: failure.clone() });
-        if let Some(parent) = &self.state.started.parent {
-            let message = notify_parent(parent, &self.state.started.name, status, &result, &failure);
-            self.checkpoint.messages.push(message);
-        }
-        self.checkpoint.activities.clear();
-        self.checkpoint.timers.clear();
-        self.checkpoint.status = status;
-        self.checkpoint.output = result;
-        self.checkpoint.failure = failure;
-    }
-
-    fn continue_as_new(
-        &mut self,
-        id: i32,
-        input: Option<String>,
-        version: Option<String>,
-        carry_over: Vec<(String, Option<String>)>,
-    ) {
-        self.record(id, EventData::ContinueAsNew { input: input.clone() });
-        self.checkpoint.activities.clear();
-        self.checkpoint.timers.clear();
-        self.checkpoint.next_execution = Some(NextExecution {
-            execution_id: self.state.started.execution_id.next(self.number),
-            version: version.or_else(|| self.state.started.version.clone()),
-            input,
-            carry_over: carry_over.into_iter().map(|(name, input)| MessageBody::EventRaised { name, input }).collect(),
-        });
-    }
-}
-
-fn notify_parent(
-    parent: &ParentLink,
-    name: &str,
-    status: OrchestrationStatus,
-    result: &Option<String>,
-    failure: &Option<FailureDetails>,
-) -> OutboundMessage {
-    let dispatch = parent.dispatch;
-    let body = match (status, failure) {
-        (OrchestrationStatus::Completed, _) => {
-            MessageBody::SubOrchestrationInstanceCompleted { dispatch, result: result.clone() }
-        }
-        (_, Some(failure)) => MessageBody::SubOrchestrationInstanceFailed { dispatch, failure: failure.clone() },
-        (_, None) => MessageBody::SubOrchestrationInstanceFailed {
-            dispatch,
-            failure: FailureDetails::new(
-                "OrchestrationTerminated",
-                format!(
-                    "sub-orchestration '{name}' was terminated: {}",
-                    result.as_deref().unwrap_or("no reason given")
-                ),
-            ),
-        },
-    };
-    OutboundMessage {
-        target: Target::Execution {
-            key: parent.key,
-            instance_id: parent.instance_id.clone(),
-            execution: parent.execution,
-        },
-        body,
-    }
 }

@@ -3,17 +3,36 @@
 use std::time::Duration;
 
 use crate::{
-    DispatchId, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InstanceId, InstanceKey, Message,
-    MessageBody, NewActivity, NodeId, OrchestrationStatus, Sent, Tags,
+    DispatchId, EntityLock, ExecutionId, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InstanceId,
+    InstanceKey, Message, MessageBody, NewActivity, NodeId, OrchestrationStatus, Sent, Tags, TraceContext,
 };
 
 /// A name, and the version of it, that a connected worker takes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameFilter {
-    /// The orchestration or activity.
+    /// The orchestration or activity, or [`NameFilter::ANY`], or [`NameFilter::ANY_ENTITY`]. Entities have the names
+    /// `@name`.
     pub name: String,
-    /// Only this version; `None` takes every version.
+    /// Only this version, an empty one for what has none; `None` takes every version.
     pub version: Option<String>,
+}
+
+impl NameFilter {
+    /// Takes every orchestration, or activity.
+    pub const ANY: &str = "*";
+    /// Takes every entity.
+    pub const ANY_ENTITY: &str = "@*";
+
+    /// Whether it takes what has that name and version.
+    #[must_use]
+    pub fn takes(&self, name: &str, version: Option<&str>) -> bool {
+        let named = match self.name.as_str() {
+            Self::ANY => !name.starts_with('@'),
+            Self::ANY_ENTITY => name.starts_with('@'),
+            own => own == name,
+        };
+        named && self.version.as_deref().is_none_or(|own| own == version.unwrap_or_default())
+    }
 }
 
 /// Asks for orchestrations that are due.
@@ -25,7 +44,7 @@ pub struct LockOrchestrations {
     pub names: Vec<NameFilter>,
     /// At most this many free ones; mail for held ones is not counted.
     pub limit: u32,
-    /// At most this many messages of each.
+    /// At most this many messages of each; fewer, but always one, when they are large.
     pub messages: u32,
 }
 
@@ -57,6 +76,8 @@ pub struct LockedOrchestration {
     pub status: OrchestrationStatus,
     /// What opened the execution.
     pub started: ExecutionStarted,
+    /// Of an entity, its lock. Its state is the input.
+    pub entity_lock: Option<EntityLock>,
     /// The turns of the execution.
     pub history: Vec<HistoryTurn>,
     /// Messages that are visible, in the order of their numbers.
@@ -152,26 +173,43 @@ pub struct ActivityTask {
     pub instance_id: InstanceId,
     /// Its generation number.
     pub execution: i32,
+    /// The id of its execution.
+    pub execution_id: ExecutionId,
     /// The step.
     pub dispatch: DispatchId,
+    /// The orchestrator's id for it, which need not be unique.
+    pub task_id: i32,
     /// The activity.
     pub name: String,
     /// The version asked for.
     pub version: Option<String>,
     /// The input.
     pub input: Option<String>,
-    /// Tags of instance and activity.
+    /// Its tags, as its action has them: the Rust SDK puts those of the instance among them.
     pub tags: Tags,
-    /// The same each time this step runs: `execution id/dispatch id`.
+    /// The version of the orchestration, which counts for filters when the activity asks for none.
+    pub orchestration_version: Option<String>,
+    /// Where its span hangs.
+    pub trace: Option<TraceContext>,
+    /// The same each time this step runs: see [`ExecutionId::idempotency_key`].
     pub idempotency_key: String,
 }
 
-/// Delivers the result of an activity that has a row.
+impl ActivityTask {
+    /// The version that counts for the filters of workers.
+    #[must_use]
+    pub fn filtered_version(&self) -> Option<&str> {
+        self.version.as_deref().or(self.orchestration_version.as_deref())
+    }
+}
+
+/// Delivers the result of an activity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompleteActivity {
-    /// The row.
-    pub id: ActivityId,
-    /// The attempt that produced the result.
+    /// The row; `None` for an activity without one, of an orchestration that `node` holds and that is told of the
+    /// message by nobody else than the outcome.
+    pub id: Option<ActivityId>,
+    /// The attempt that produced the result; of no matter without a row.
     pub attempt: i32,
     /// Who holds it.
     pub node: NodeId,

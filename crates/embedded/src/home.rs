@@ -47,13 +47,13 @@ impl Home {
     /// A directory that stays, created if need be.
     pub(crate) fn persistent(dir: &Path, account: &Account) -> Result<Self, Error> {
         if !dir.is_dir() {
+            // What would be refused below leaves no directories behind.
+            refuse_unreachable(&nearest(dir), dir, account)?;
             create_dir_and_parents(dir)?;
         }
         let root = fs::canonicalize(dir).map_err(Error::io("resolve", dir))?;
         refuse_foreign(&root)?;
-        if let Some(blocked_at) = account.blocked_at(&root) {
-            return Err(Error::DataDirUnreachable { dir: root, account: account.name().to_owned(), blocked_at });
-        }
+        refuse_unreachable(&root, &root, account)?;
         let lock = open_lock(&root)?;
         match try_lock(&lock) {
             Ok(true) => Ok(Self { root, ephemeral: false, lock }),
@@ -152,6 +152,22 @@ fn new_lock(root: &Path) -> Result<File, Error> {
     let file = file.map_err(Error::io("create", &early))?;
     try_lock(&file).and_then(|_| fs::rename(&early, &path)).map_err(Error::io("lock", &path))?;
     Ok(file)
+}
+
+/// What is there already of the way to a directory.
+fn nearest(dir: &Path) -> PathBuf {
+    let there = dir.ancestors().find(|ancestor| ancestor.is_dir());
+    fs::canonicalize(there.unwrap_or(Path::new("."))).unwrap_or_else(|_| dir.to_path_buf())
+}
+
+/// The account of the server has to get to `way`, for `dir`.
+fn refuse_unreachable(way: &Path, dir: &Path, account: &Account) -> Result<(), Error> {
+    match account.blocked_at(way) {
+        Some(blocked_at) => {
+            Err(Error::DataDirUnreachable { dir: dir.to_path_buf(), account: account.name().to_owned(), blocked_at })
+        }
+        None => Ok(()),
+    }
 }
 
 /// A directory with other things in it is not ours to fill, and one with `PG_VERSION` is somebody's cluster.

@@ -6,7 +6,10 @@ mod memory;
 mod node;
 mod rewind;
 
-pub use executor::{ActivityExecutor, LiveOrchestration, NewTurn, OrchestrationExecutor, Registry, TurnFault};
+pub use executor::{
+    Ack, ActivityExecutor, ActivityOutcome, ActivityReturn, EntityExecutor, EntityReturn, LiveOrchestration, NewTurn,
+    OrchestrationExecutor, Places, Registry, TurnFault, Workers,
+};
 pub use fork::{ForkOutcome, fork};
 pub use memory::InMemoryBackend;
 pub use node::{Node, NodeHandle, NodeOptions};

@@ -114,7 +114,7 @@ impl PostgresBackend {
     /// Call it until the outcome is complete. With `force` also while nodes work in it: they can write no more.
     ///
     /// # Errors
-    /// [`BackendError::Refused`] when there is no such hub, or nodes work in it and not `force`.
+    /// [`BackendError::HubGone`] when there is no such hub, [`BackendError::Refused`] when nodes work in it and not `force`.
     pub async fn delete_hub(
         options: &PostgresOptions,
         name: &str,

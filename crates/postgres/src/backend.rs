@@ -7,11 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use deadpool_postgres::{Object, Pool, PoolError};
 use everdure_core::{
-    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, HintStream,
-    HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
-    LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned,
-    PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CleanEntities,
+    CleanedEntities, CompleteActivity, CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome,
+    EntityPage, EntityQuery, EntityRecord, Execution, ExportedInstance, HintStream, HistoryPart, HistoryTurn,
+    ImportOutcome, InstanceId, InstanceIdPage, InstanceKey, InstanceQuery, InstanceRecord, ListInstanceIds,
+    LockActivities, LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Observed, Page,
+    Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp,
+    Whereabouts,
 };
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -21,11 +23,15 @@ use tokio_postgres::types::ToSql;
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::connect::{self, Connector, Patience};
-use crate::fault::{Blame, Pause, blame, fault};
+use crate::fault::{Blame, Pause, blame, explain, fault, is_contention};
 use crate::hints::{self, Hints};
 use crate::migrate::{self, Migrated};
 use crate::options::PostgresOptions;
 use crate::tls;
+use crate::trouble::Trouble;
+
+/// How long a connection rests before it is closed.
+pub(crate) const REST: Duration = Duration::from_secs(30);
 
 /// A task hub in a PostgreSQL database.
 pub struct PostgresBackend {
@@ -35,9 +41,12 @@ pub struct PostgresBackend {
     pub(crate) committer: Committer,
     pub(crate) clock: Arc<Clock>,
     pub(crate) hints: Arc<Hints>,
-    pool: Pool,
+    pub(crate) pool: Pool,
     pub(crate) deadline: Duration,
+    /// Of the pool, with all its task hubs.
+    trouble: Arc<Trouble>,
     listener: Option<JoinHandle<()>>,
+    options: PostgresOptions,
 }
 
 impl PostgresBackend {
@@ -50,6 +59,27 @@ impl PostgresBackend {
         let tls = tls::connector(&options)?;
         Self::prepare(&options, &tls, options.migrate).await?;
         let pool = connect::pool(&options, &tls)?;
+        Self::open(options, &tls, pool, Arc::new(Trouble::new("the pool".to_owned()))).await
+    }
+
+    /// Opens another task hub of the same database: its reads and claims go through the same pool, so that many hubs
+    /// that rest cost a connection each, for hints.
+    ///
+    /// # Errors
+    /// As [`PostgresBackend::connect`].
+    pub async fn open_hub(&self, hub: &str) -> BackendResult<Self> {
+        let mut options = self.options.clone();
+        hub.clone_into(&mut options.hub);
+        let tls = tls::connector(&options)?;
+        Self::open(options, &tls, self.pool.clone(), Arc::clone(&self.trouble)).await
+    }
+
+    async fn open(
+        options: PostgresOptions,
+        tls: &tokio_postgres_rustls::MakeRustlsConnect,
+        pool: Pool,
+        trouble: Arc<Trouble>,
+    ) -> BackendResult<Self> {
         let schema: Arc<str> = options.schema.as_str().into();
         let client = get(&pool).await?;
         let doing = "opening the task hub";
@@ -60,24 +90,76 @@ impl PostgresBackend {
         let (hub, now): (i32, Timestamp) = (row.get(0), row.get(1));
         let clock = Arc::new(Clock::new(now));
         let hints = Hints::new();
-        let writer = Connector::new(&options, &tls, Patience::Hurries);
-        let patient = Connector::new(&options, &tls, Patience::Waits);
+        let writer = Connector::new(&options, tls, Patience::Hurries);
+        let patient = Connector::new(&options, tls, Patience::Waits);
         let committer = Committer::start(&options, hub, writer, patient, Arc::clone(&hints));
         let listener = options.listen.then(|| {
-            let connector = Connector::direct(&options, &tls);
+            let connector = Connector::direct(&options, tls);
             tokio::spawn(hints::run(Arc::clone(&hints), connector, format!("everdure_{hub}")))
         });
         Ok(Self {
             hub,
-            hub_name: options.hub,
+            hub_name: options.hub.clone(),
             schema,
             committer,
             clock,
             hints,
             pool,
             deadline: options.deadline,
+            trouble,
             listener,
+            options,
         })
+    }
+
+    /// The number of the task hub in its schema: one that is made anew under the same name has another.
+    #[must_use]
+    pub fn hub_number(&self) -> i32 {
+        self.hub
+    }
+
+    /// Whether the hub of that number is there: another process may have deleted it.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn hub_lives(&self, number: i32) -> BackendResult<bool> {
+        let row = self.query_one("looking for the task hub", "_hub_lives", 1, &[&number]).await?;
+        Ok(row.get(0))
+    }
+
+    /// Whether the database answers and takes what is written, for who asks whether a server is ready.
+    ///
+    /// # Errors
+    /// What keeps it: no connection, or a database that only reads.
+    pub async fn check_writes(&self) -> BackendResult<()> {
+        let doing = "asking whether the database takes writes";
+        let rows = self.query_sql(doing, "show transaction_read_only", &[]).await?;
+        if rows.first().is_some_and(|row| row.get::<_, &str>(0) == "on") {
+            return Err(BackendError::unavailable("the database only reads: connect to the primary server"));
+        }
+        Ok(())
+    }
+
+    /// Whether the writers of this task hub work, as far as is known: an idle one is asked nothing.
+    ///
+    /// # Errors
+    /// What keeps them from writing now.
+    pub async fn check_writers(&self) -> BackendResult<()> {
+        self.committer.check().await
+    }
+
+    /// The names of the task hubs in the schema.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn hub_names(&self) -> BackendResult<Vec<String>> {
+        let rows = self.query("listing the task hubs", "_list_hubs", 0, &[]).await?;
+        rows.iter().map(|row| crate::rows::get(row, "name")).collect()
+    }
+
+    /// Connections that nobody has used for a while go.
+    pub(crate) fn tidy_pool(&self) {
+        self.pool.retain(|_, metrics| metrics.last_used() < REST);
     }
 
     /// Brings the schema up to date and nothing else.
@@ -146,10 +228,19 @@ impl PostgresBackend {
         let mut pause = Pause::default();
         loop {
             let error = match self.try_query(sql, parameters).await {
-                Ok(rows) => return Ok(rows),
-                Err(Attempt::Statement(error)) if blame(&error) == Blame::Passing => fault(doing, error),
+                Ok(rows) => {
+                    self.trouble.over();
+                    return Ok(rows);
+                }
+                Err(Attempt::Statement(error)) if blame(&error) == Blame::Passing => {
+                    self.trouble.met(&explain(doing, &error), is_contention(&error));
+                    fault(doing, error)
+                }
                 Err(Attempt::Statement(error)) => return Err(fault(doing, error)),
-                Err(Attempt::Connection(error)) if error.is_transient() => error,
+                Err(Attempt::Connection(error)) if error.is_transient() => {
+                    self.trouble.met(&error, false);
+                    error
+                }
                 Err(Attempt::Connection(error)) => return Err(error),
             };
             if Instant::now() >= deadline {
@@ -193,6 +284,10 @@ impl Drop for PostgresBackend {
 
 #[async_trait]
 impl Backend for PostgresBackend {
+    fn hub(&self) -> &str {
+        &self.hub_name
+    }
+
     async fn register_node(&self, request: RegisterNode) -> BackendResult<NodeLease> {
         self.register(request).await
     }
@@ -270,6 +365,25 @@ impl Backend for PostgresBackend {
         self.count(&query, cap).await
     }
 
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage> {
+        self.read_ids(request).await
+    }
+
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts> {
+        let row = self.query_one("looking for a node", "_get_node", 2, &[&self.hub, &node.0]).await?;
+        Ok(match row.get::<_, Option<String>>(0) {
+            None => Whereabouts::Gone,
+            Some(none) if none.is_empty() => Whereabouts::Untold,
+            Some(address) => Whereabouts::At(address),
+        })
+    }
+
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>> {
+        let parameters: [&(dyn ToSql + Sync); 3] = [&self.hub, &id.as_str(), &task];
+        let row = self.query_one("looking for a holder", "_get_holders", 3, &parameters).await?;
+        Ok(row.get::<_, Vec<i64>>(0).into_iter().map(NodeId).collect())
+    }
+
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         self.read_executions(id).await
     }
@@ -280,6 +394,22 @@ impl Backend for PostgresBackend {
         execution: Option<i32>,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.read_history(id, execution).await
+    }
+
+    async fn get_history_part(&self, part: HistoryPart) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
+        self.read_history_part(part).await
+    }
+
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>> {
+        self.read_entity(id, include_state).await
+    }
+
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage> {
+        self.read_entities(query).await
+    }
+
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities> {
+        self.tidy_entities(request).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

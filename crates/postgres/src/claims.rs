@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use everdure_core::{
-    AbandonActivity, ActivityId, ActivityTask, BackendResult, DispatchId, InstanceKey, LockActivities,
-    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestrations, NameFilter, NodeId,
+    AbandonActivity, ActivityId, ActivityTask, BackendError, BackendResult, DispatchId, FailedAttempt, InstanceKey,
+    LockActivities, LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestrations, NameFilter, NodeId,
 };
 use tokio_postgres::Row;
 
 use crate::backend::PostgresBackend;
+use crate::committer::steps;
 use crate::rows::{self, corrupt, get};
 
 fn filters(names: &[NameFilter]) -> (Vec<&str>, Vec<Option<&str>>) {
@@ -56,7 +57,12 @@ impl PostgresBackend {
                 Ok(item) => items.push(item),
                 Err(error) => {
                     let instance = row.try_get::<_, &str>("instance_id").unwrap_or("unknown");
-                    tracing::error!(error = &error as &dyn std::error::Error, instance, "unreadable, and set aside");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        hub = self.hub_name,
+                        instance,
+                        "unreadable, and set aside"
+                    );
                     let reason = chain(&error);
                     self.set_aside(request.node.0, row, &reason).await?;
                 }
@@ -78,8 +84,34 @@ impl PostgresBackend {
             .await?;
         let next_due = next_due(&rows)?;
         let claimed = &rows[..rows.len().saturating_sub(1)];
-        let items = claimed.iter().map(locked_activity).collect::<BackendResult<_>>()?;
+        let mut items = Vec::with_capacity(claimed.len());
+        for row in claimed {
+            match locked_activity(row) {
+                Ok(item) => items.push(item),
+                Err(error) => self.set_activity_aside(request.node, row, &error).await?,
+            }
+        }
         Ok(LockedActivities { items, next_due })
+    }
+
+    /// An activity whose row cannot be read must not come again with each claim, nor take the others with it.
+    async fn set_activity_aside(&self, node: NodeId, row: &Row, error: &BackendError) -> BackendResult<()> {
+        let instance = row.try_get::<_, &str>("instance_id").unwrap_or("unknown");
+        tracing::error!(
+            error = error as &dyn std::error::Error,
+            hub = self.hub_name,
+            instance,
+            "unreadable activity, and set aside"
+        );
+        let request = AbandonActivity {
+            id: ActivityId(get(row, "id")?),
+            attempt: get(row, "attempt")?,
+            node,
+            retry_after: Duration::ZERO,
+            failure: Some(FailedAttempt { reason: chain(error), lasting: true }),
+        };
+        self.give_activity_back(request).await?;
+        Ok(())
     }
 
     pub(crate) async fn find_lost_activities(
@@ -99,7 +131,7 @@ impl PostgresBackend {
             &request.attempt,
             &request.node.0,
             &request.retry_after.as_secs_f64(),
-            &request.failure.as_ref().map(|failure| failure.reason.as_str()),
+            &request.failure.as_ref().map(|failure| steps::storable(&failure.reason)),
             &request.failure.as_ref().is_some_and(|failure| failure.lasting),
         ];
         let rows = self.query_sql("giving an activity back", &sql, &parameters).await?;
@@ -131,11 +163,15 @@ fn locked_activity(row: &Row) -> BackendResult<LockedActivity> {
             instance_id: rows::instance_id(get(row, "instance_id")?)?,
             execution: get(row, "execution")?,
             dispatch,
+            task_id: get(row, "task_id")?,
             name: get(row, "name")?,
             version: get(row, "version")?,
             input: get(row, "input")?,
             tags: rows::tags(row)?,
-            idempotency_key: format!("{execution_id}/{dispatch}"),
+            orchestration_version: get(row, "orchestration_version")?,
+            trace: rows::trace(row)?,
+            execution_id,
+            idempotency_key: execution_id.idempotency_key(dispatch),
         },
     })
 }

@@ -12,6 +12,7 @@ mod claims;
 mod clock;
 mod committer;
 mod connect;
+mod entities;
 mod export;
 mod fault;
 mod filter;
@@ -27,6 +28,7 @@ mod rows;
 mod scale;
 mod settings;
 mod tls;
+mod trouble;
 
 pub use administration::TaskHub;
 pub use backend::PostgresBackend;

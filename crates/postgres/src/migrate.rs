@@ -14,7 +14,7 @@ use crate::fault::fault;
 static SQL: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/sql");
 
 /// The version of the tables that this program needs: the number of the last table file.
-pub const SCHEMA_VERSION: i32 = 6;
+pub const SCHEMA_VERSION: i32 = 8;
 
 /// The name of the schema in the SQL files.
 const PLACEHOLDER: &str = "everdure.";

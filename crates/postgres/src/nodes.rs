@@ -32,6 +32,7 @@ impl PostgresBackend {
             self.schema
         );
         let rows = self.query_sql("renewing the lease of a node", &sql, &[&node.0]).await?;
+        self.tidy_pool();
         let row = &rows[0];
         self.clock.observe(get(row, "at")?);
         let lease = Duration::try_from_secs_f64(get(row, "lease")?).unwrap_or_default();

@@ -8,7 +8,7 @@
 
 use everdure_core::{
     BackendError, BackendResult, CreateInstance, CreateOutcome, InstanceKey, Message, MessageBody, MessageNumber,
-    NodeId, ReusePolicy, SendMessage, SendOutcome,
+    NodeId, SendMessage, SendOutcome,
 };
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Row, Transaction};
@@ -71,7 +71,7 @@ impl Outbox {
             (&request.input, Type::TEXT),
             (&tags, Type::TEXT),
             (&request.scheduled_start, Type::TIMESTAMPTZ),
-            (&(request.reuse == ReusePolicy::ReplaceFinished), Type::BOOL),
+            (&request.reuse.replaceable().bits(), Type::INT2),
             (&request.request_id, Type::UUID),
         ];
         let row = transaction.query_typed_one(&sql, &parameters).await.map_err(|error| fault(&doing, error))?;

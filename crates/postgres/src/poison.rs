@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::backend::PostgresBackend;
-use crate::rows::{self, corrupt, get};
+use crate::rows::{self, get};
 
 impl PostgresBackend {
     pub(crate) async fn read_poisoned(&self, limit: u32) -> BackendResult<Vec<Poisoned>> {
@@ -35,7 +35,7 @@ fn poisoned(row: &Row) -> BackendResult<Poisoned> {
     let activity = match get::<Option<i64>>(row, "activity_id")? {
         None => None,
         Some(id) => {
-            let dispatch = get::<&str>(row, "dispatch")?.parse().map_err(|error| corrupt("dispatch", error))?;
+            let dispatch = get::<&str>(row, "dispatch")?.parse().ok();
             Some(PoisonedActivity { id: ActivityId(id), name: get(row, "activity")?, dispatch })
         }
     };

@@ -1,6 +1,9 @@
 //! Writing a rewinding: the plan as JSON, applied by one function.
 
-use everdure_core::{BackendResult, HistoryTurn, Observed, OutboundMessage, Rewinding, Target, Timestamp};
+use everdure_core::{
+    BackendResult, DispatchId, HistoryTurn, InstanceId, Observed, OpenCall, OutboundMessage, Rewinding, Target,
+    Timestamp,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::types::ToSql;
@@ -14,9 +17,11 @@ use crate::committer::steps;
 struct Item {
     key: i64,
     failed_turn: i64,
+    execution_id: String,
     anew: bool,
     status: i16,
     turns: Vec<Turn>,
+    calls: Vec<Call>,
     steps: Option<Box<RawValue>>,
 }
 
@@ -25,6 +30,13 @@ struct Turn {
     turn: i64,
     at: Timestamp,
     events: Box<RawValue>,
+}
+
+#[derive(Serialize)]
+struct Call {
+    dispatch: DispatchId,
+    target: InstanceId,
+    lost: Box<RawValue>,
 }
 
 #[derive(Serialize)]
@@ -45,21 +57,27 @@ fn item(rewinding: &Rewinding) -> BackendResult<Item> {
         at: turn.time,
         events: raw(HistoryTurn::encode_events(&turn.events, turn.time)),
     };
-    let to_itself = |body: &everdure_core::MessageBody| OutboundMessage {
-        target: Target::Execution {
+    let to_itself = |body: &everdure_core::MessageBody| {
+        let target = Target::Execution {
             key: rewinding.key,
             instance_id: rewinding.instance_id.clone(),
             execution: rewinding.execution,
-        },
-        body: body.clone(),
+        };
+        OutboundMessage::new(target, body.clone())
     };
-    let messages: Vec<_> = rewinding.messages.iter().map(to_itself).collect();
+    let messages = rewinding.messages.iter().map(to_itself).chain(rewinding.locks.iter().cloned());
+    let messages: Vec<_> = messages.collect();
+    let call = |call: &OpenCall| {
+        Ok(Call { dispatch: call.dispatch, target: call.target.clone(), lost: raw(json_text(&call.lost)?) })
+    };
     Ok(Item {
         key: rewinding.key.0,
         failed_turn: rewinding.failed_turn,
+        execution_id: rewinding.execution_id.to_string(),
         anew: rewinding.anew,
         status: rewinding.status.code(),
         turns: rewinding.turns.iter().map(turn).collect(),
+        calls: rewinding.calls.iter().map(call).collect::<BackendResult<_>>()?,
         steps: steps::of_rewinding(rewinding, &messages)?.map(raw),
     })
 }

@@ -3,7 +3,7 @@
 use everdure_core::{
     BackendError, BackendResult, BoxError, EventData, Execution, ExecutionId, ExecutionStarted, ExportedInstance,
     HistoryTurn, InstanceId, InstanceKey, InstanceRecord, LockedOrchestration, Message, MessageNumber,
-    OrchestrationStatus, ParentLink, Tags, Timestamp,
+    OrchestrationStatus, ParentLink, Tags, Timestamp, TraceContext,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
@@ -61,6 +61,8 @@ pub(crate) fn record(row: &Row) -> BackendResult<InstanceRecord> {
         output: get(row, "output")?,
         custom_status: get(row, "custom_status")?,
         failure: get::<Option<&str>>(row, "failure")?.map(|text| json("failure", text)).transpose()?,
+        parent: get::<Option<&str>>(row, "parent")?.map(|text| json("parent", text)).transpose()?,
+        trace: trace(row)?,
     })
 }
 
@@ -94,6 +96,10 @@ pub(crate) fn history_turn(turn: i64, time: Timestamp, events: &str) -> BackendR
     Ok(HistoryTurn { turn, time, events })
 }
 
+pub(crate) fn trace(row: &Row) -> BackendResult<Option<TraceContext>> {
+    get::<Option<&str>>(row, "trace")?.map(|text| json("trace", text)).transpose()
+}
+
 /// An array that an aggregate made: null when there was nothing.
 fn list<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> BackendResult<Vec<T>> {
     Ok(get::<Option<Vec<T>>>(row, column)?.unwrap_or_default())
@@ -114,6 +120,7 @@ pub(crate) fn locked_orchestration(row: &Row) -> BackendResult<LockedOrchestrati
         parent: get::<Option<&str>>(row, "parent")?.map(|text| json("parent", text)).transpose()?,
         tags: tags(row)?,
         scheduled_start: get(row, "scheduled_at")?,
+        trace: trace(row)?,
     };
     let activities = list::<&str>(row, "activities")?;
     Ok(LockedOrchestration {
@@ -125,6 +132,7 @@ pub(crate) fn locked_orchestration(row: &Row) -> BackendResult<LockedOrchestrati
         turn: get(row, "turn")?,
         status: status(get(row, "status")?)?,
         started,
+        entity_lock: get::<Option<&str>>(row, "entity_lock")?.map(|text| json("entity lock", text)).transpose()?,
         history: history.map(|((turn, time), events)| history_turn(turn, time, events)).collect::<Result<_, _>>()?,
         messages: messages(row)?,
         more_messages: get::<Option<bool>>(row, "more_messages")?.unwrap_or(false),

@@ -41,12 +41,20 @@ impl PostgresBackend {
     /// # Errors
     /// Faults of the database.
     pub async fn scale_metric(&self) -> BackendResult<ScaleMetric> {
+        self.scale_metric_of(&self.hub_name).await
+    }
+
+    /// The same for another task hub of the database.
+    ///
+    /// # Errors
+    /// Faults of the database.
+    pub async fn scale_metric_of(&self, hub: &str) -> BackendResult<ScaleMetric> {
         let sql = format!(
             "select kind, waiting, running, extract(epoch from oldest)::float8 as oldest, nodes \
              from {}.get_scale_metric($1)",
             self.schema
         );
-        let rows = self.query_sql("counting what waits", &sql, &[&self.hub_name]).await?;
+        let rows = self.query_sql("counting what waits", &sql, &[&hub]).await?;
         let mut metric = ScaleMetric::default();
         for row in &rows {
             match get(row, "kind")? {
@@ -57,6 +65,13 @@ impl PostgresBackend {
             metric.nodes = unsigned(get(row, "nodes")?);
         }
         Ok(metric)
+    }
+
+    /// The connections of the pool: how many there are, how many are free, and how many callers wait for one.
+    #[must_use]
+    pub fn pool_status(&self) -> (usize, usize, usize) {
+        let status = self.pool.status();
+        (status.size, status.available, status.waiting)
     }
 
     /// For how many workers there is work, when each takes so many orchestrations and so many activities at once.

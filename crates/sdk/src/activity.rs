@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use everdure_core::{ActivityTask, FailureDetails, InstanceId, Tags};
-use everdure_engine::{ActivityExecutor, CancellationToken};
+use everdure_engine::{ActivityExecutor, ActivityReturn, CancellationToken};
 use futures::FutureExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,7 +86,20 @@ where
     F: Fn(ActivityContext, In) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Out, E>> + Send + 'static,
 {
-    async fn run(&self, task: ActivityTask, cancelled: CancellationToken) -> Result<Option<String>, FailureDetails> {
+    async fn run(&self, task: ActivityTask, cancelled: CancellationToken) -> ActivityReturn {
+        self.call(task, cancelled).await.into()
+    }
+}
+
+impl<In, Out, E, F, Fut> FnActivity<F, In, Out, E>
+where
+    In: DeserializeOwned,
+    Out: Serialize,
+    E: Into<Failure>,
+    F: Fn(ActivityContext, In) -> Fut,
+    Fut: Future<Output = Result<Out, E>>,
+{
+    async fn call(&self, task: ActivityTask, cancelled: CancellationToken) -> Result<Option<String>, FailureDetails> {
         let input = json::decode("the input of the activity", task.input.as_deref())?;
         let context = ActivityContext { task: Arc::new(task), cancelled };
         let run = async { (self.function)(context, input).await };

@@ -35,12 +35,20 @@ impl Pending {
         Self { shared: shared.clone(), state: State::Waiting(id) }
     }
 
+    /// A step that was decided already, or could not be.
+    pub(crate) fn step(shared: &Shared, step: Result<i32, FailureDetails>) -> Self {
+        match step {
+            Ok(id) => Self { shared: shared.clone(), state: State::Waiting(id) },
+            Err(failure) => Self::failed(shared, failure),
+        }
+    }
+
     /// A step that failed before it could be decided.
     pub(crate) fn failed(shared: &Shared, failure: FailureDetails) -> Self {
         Self { shared: shared.clone(), state: State::Answered(Some(failure)) }
     }
 
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Option<String>, FailureDetails>> {
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Option<String>, FailureDetails>> {
         match &mut self.state {
             State::Answered(failure) => failure.take().map_or(Poll::Pending, |failure| Poll::Ready(Err(failure))),
             State::Waiting(id) => {
@@ -54,16 +62,7 @@ impl Pending {
     /// Changes the decision, which is possible until the turn that made it is over.
     fn amend(&self, change: impl FnOnce(&mut ActionKind)) -> Option<ActionKind> {
         let State::Waiting(id) = self.state else { return None };
-        let mut inner = self.shared.lock();
-        let Some(action) = inner.open_action(id) else {
-            inner.fault = Some(FailureDetails::new(
-                "LateOption",
-                "an option was set on a call that is already under way: set options where the call is made",
-            ));
-            return None;
-        };
-        change(action);
-        Some(action.clone())
+        self.shared.lock().amend(id, change)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Starts orchestrations, talks to them, looks at them, removes them.
 //!
 //! A client made by a worker ([`crate::Worker::client`]) starts instances on the worker's own node, without a claim.
+//! Whether a store or a server answers is decided when the client is made, and nothing else depends on it.
 
+pub(crate) mod access;
+mod entities;
 mod error;
 mod fork;
 #[cfg(feature = "postgres")]
@@ -9,20 +12,23 @@ mod outbox;
 mod restart;
 mod rewind;
 mod start;
-mod wait;
-mod waiters;
+mod store;
+pub(crate) mod wait;
+pub(crate) mod waiters;
 
 use std::sync::Arc;
 
 use everdure_core::{
-    Backend, BackendResult, CreateInstance, CreateOutcome, Execution, HistoryTurn, InstanceId, InstanceQuery,
-    InstanceRecord, Limits, MessageBody, Page, Poisoned, PurgeFilter, PurgeOutcome, SendMessage, SendOutcome,
+    Backend, Execution, HistoryTurn, InstanceId, InstanceQuery, InstanceRecord, Limits, MessageBody, Page, Poisoned,
+    PurgeFilter, PurgeOutcome, SendOutcome,
 };
 use everdure_engine::NodeHandle;
 use serde::Serialize;
 
-use waiters::Waiters;
+use access::Access;
+use store::Store;
 
+pub use entities::{EntitySnapshot, SignalEntity};
 pub use error::ClientError;
 pub use fork::Forking;
 #[cfg(feature = "postgres")]
@@ -35,9 +41,7 @@ use crate::json;
 /// A client of one task hub. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
-    backend: Arc<dyn Backend>,
-    node: Option<NodeHandle>,
-    waiters: Arc<Waiters>,
+    access: Arc<dyn Access>,
     limits: Limits,
 }
 
@@ -45,13 +49,28 @@ impl Client {
     /// A client on that backend.
     #[must_use]
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        let waiters = Waiters::new(Arc::clone(&backend));
-        Self { backend, node: None, waiters, limits: Limits::default() }
+        Self::through(Arc::new(Store::new(backend, None)))
     }
 
     /// A client whose instances begin on that node, if it has room and a worker for them.
-    pub(crate) fn on_node(backend: Arc<dyn Backend>, node: NodeHandle) -> Self {
-        Self { node: Some(node), ..Self::new(backend) }
+    #[must_use]
+    pub fn on_node(backend: Arc<dyn Backend>, node: NodeHandle) -> Self {
+        Self::through(Arc::new(Store::new(backend, Some(node))))
+    }
+
+    /// A client of the server at that address (feature `remote`). What the protocol of servers has no call for is
+    /// [`ClientError::Unsupported`]; key, generation and turn of an instance are not part of it and are 0.
+    ///
+    /// # Errors
+    /// [`ClientError::Backend`] when no server answers.
+    #[cfg(feature = "remote")]
+    pub async fn connect(server: crate::RemoteOptions) -> Result<Self, ClientError> {
+        let connection = crate::remote::Connection::open(&server).await?;
+        Ok(Self::through(Arc::new(crate::remote::RemoteClient(connection))))
+    }
+
+    pub(crate) fn through(access: Arc<dyn Access>) -> Self {
+        Self { access, limits: Limits::default() }
     }
 
     /// Checks against these limits instead of the default ones.
@@ -77,7 +96,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the store cannot answer.
     pub async fn get(&self, id: &InstanceId) -> Result<Option<InstanceRecord>, ClientError> {
-        self.look(id, true).await
+        self.access.look(id, true).await
     }
 
     /// Raises an event. An instance that has ended drops it.
@@ -90,7 +109,7 @@ impl Client {
         name: &str,
         payload: &T,
     ) -> Result<(), ClientError> {
-        self.send(id, event(&self.limits, name, payload)?).await
+        self.access.send(id, event(&self.limits, name, payload)?).await
     }
 
     /// Holds the instance still until it is resumed.
@@ -98,7 +117,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn suspend(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), ClientError> {
-        self.send(id, MessageBody::ExecutionSuspended { reason: reason.map(str::to_owned) }).await
+        self.access.send(id, MessageBody::ExecutionSuspended { reason: reason.map(str::to_owned) }).await
     }
 
     /// Lets a suspended instance go on.
@@ -106,7 +125,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn resume(&self, id: &InstanceId, reason: Option<&str>) -> Result<(), ClientError> {
-        self.send(id, MessageBody::ExecutionResumed { reason: reason.map(str::to_owned) }).await
+        self.access.send(id, MessageBody::ExecutionResumed { reason: reason.map(str::to_owned) }).await
     }
 
     /// Ends the instance from outside; with `recurse`, its children too.
@@ -114,7 +133,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn terminate(&self, id: &InstanceId, reason: Option<&str>, recurse: bool) -> Result<(), ClientError> {
-        self.send(id, MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse }).await
+        self.access.send(id, MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse }).await
     }
 
     /// One page of instances, newest first; [`Page::next`] leads to the following one.
@@ -122,7 +141,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the store cannot answer.
     pub async fn query(&self, query: InstanceQuery) -> Result<Page, ClientError> {
-        Ok(self.backend.query_instances(query).await?)
+        self.access.query(query).await
     }
 
     /// How many instances match, counted up to `cap`: counting more takes time that nobody wants to spend.
@@ -130,7 +149,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the store cannot answer.
     pub async fn count(&self, query: InstanceQuery, cap: u64) -> Result<u64, ClientError> {
-        Ok(self.backend.count_instances(query, cap).await?)
+        self.access.count(query, cap).await
     }
 
     /// The executions that are there, oldest first; the last one is the current one. Former ones only where the hub
@@ -139,8 +158,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn executions(&self, id: &InstanceId) -> Result<Vec<Execution>, ClientError> {
-        let found = self.backend.get_executions(id.clone()).await?;
-        if found.is_empty() { Err(ClientError::NotFound(id.clone())) } else { Ok(found) }
+        self.access.executions(id).await
     }
 
     /// The turns of a former execution, by its generation number.
@@ -148,8 +166,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance, or no such execution of it.
     pub async fn execution_history(&self, id: &InstanceId, execution: i32) -> Result<Vec<HistoryTurn>, ClientError> {
-        let found = self.backend.get_history(id.clone(), Some(execution)).await?;
-        found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
+        self.access.execution_history(id, execution).await
     }
 
     /// The turns of the current execution.
@@ -157,8 +174,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn history(&self, id: &InstanceId) -> Result<Vec<HistoryTurn>, ClientError> {
-        let found = self.backend.get_history(id.clone(), None).await?;
-        found.map(|(_, turns)| turns).ok_or_else(|| ClientError::NotFound(id.clone()))
+        self.access.history(id).await
     }
 
     /// What was set aside because it failed too often, longest ago first, at most `limit`.
@@ -166,7 +182,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the store cannot answer.
     pub async fn poisoned(&self, limit: u32) -> Result<Vec<Poisoned>, ClientError> {
-        Ok(self.backend.get_poisoned(limit).await?)
+        self.access.poisoned(limit).await
     }
 
     /// Lets an instance that was set aside go on, with its activities that were; with `fail` these fail instead, with
@@ -175,8 +191,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance.
     pub async fn release_poisoned(&self, id: &InstanceId, fail: bool) -> Result<u64, ClientError> {
-        let released = self.backend.release_poisoned(id.clone(), fail).await?;
-        released.ok_or_else(|| ClientError::NotFound(id.clone()))
+        self.access.release_poisoned(id, fail).await
     }
 
     /// Removes instances with all that belongs to them.
@@ -184,29 +199,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`] when the store cannot answer.
     pub async fn purge(&self, filter: PurgeFilter) -> Result<PurgeOutcome, ClientError> {
-        Ok(self.backend.purge_instances(filter).await?)
-    }
-
-    async fn look(&self, id: &InstanceId, payloads: bool) -> Result<Option<InstanceRecord>, ClientError> {
-        Ok(self.backend.get_instances(vec![id.clone()], payloads).await?.pop())
-    }
-
-    async fn create(&self, request: CreateInstance) -> BackendResult<CreateOutcome> {
-        match &self.node {
-            Some(node) => node.create_instance(request).await,
-            None => self.backend.create_instance(request).await,
-        }
-    }
-
-    async fn send(&self, id: &InstanceId, body: MessageBody) -> Result<(), ClientError> {
-        // The request id lets the store recognise this message if the backend has to send it again.
-        let request_id = Some(uuid::Uuid::new_v4());
-        let request = SendMessage { instance_id: id.clone(), body, request_id };
-        let outcome = match &self.node {
-            Some(node) => node.send_message(request).await?,
-            None => self.backend.send_message(request).await?,
-        };
-        sent(id, outcome)
+        self.access.purge(filter).await
     }
 }
 

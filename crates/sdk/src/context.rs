@@ -1,5 +1,7 @@
 //! What an orchestration has instead of the world.
 
+mod entities;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::failure::{Ending, Failure};
 use crate::handle::{Activity, Orchestration};
 use crate::replay::{Shared, SlotKind};
 use crate::{json, retry};
+
+pub use entities::{CriticalSection, EntityCall, LockWait};
 
 /// The door of an orchestration to everything that is durable. Steps begin when they are called, not when they are
 /// awaited; dropping one before its end gives it up.
@@ -41,7 +45,8 @@ impl OrchestrationContext {
                     name: activity.name().to_owned(),
                     version: activity.version_name().map(str::to_owned),
                     input,
-                    tags: Tags::new(),
+                    tags: self.shared.started.tags.clone(),
+                    trace: None,
                 },
             ),
         };
@@ -58,7 +63,8 @@ impl OrchestrationContext {
         In: Serialize,
         Out: DeserializeOwned,
     {
-        let pending = match json::encode("the input of the sub-orchestration", &input) {
+        let input = json::encode("the input of the sub-orchestration", &input);
+        let pending = match input.and_then(|input| self.shared.check_sub_orchestration().map(|()| input)) {
             Err(failure) => Pending::failed(&self.shared, failure),
             Ok(input) => Pending::decide(
                 &self.shared,
@@ -69,6 +75,8 @@ impl OrchestrationContext {
                     instance_id: None,
                     input,
                     tags: Tags::new(),
+                    trace: None,
+                    forget: false,
                 },
             ),
         };

@@ -100,6 +100,8 @@ pub(crate) enum Callee {
     Activity,
     SubOrchestration,
     Event,
+    Operation,
+    Lock,
 }
 
 impl Callee {
@@ -108,6 +110,8 @@ impl Callee {
             Self::Activity => "TaskFailed",
             Self::SubOrchestration => "SubOrchestrationFailed",
             Self::Event => "EventUnreadable",
+            Self::Operation => "EntityOperationFailed",
+            Self::Lock => "LockFailed",
         }
     }
 }
@@ -118,11 +122,13 @@ impl fmt::Display for Callee {
             Self::Activity => "activity",
             Self::SubOrchestration => "sub-orchestration",
             Self::Event => "event",
+            Self::Operation => "operation",
+            Self::Lock => "lock",
         })
     }
 }
 
-/// An activity or sub-orchestration failed, or its answer could not be read.
+/// An activity, a sub-orchestration or an operation of an entity failed, or its answer could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} '{name}' failed: {}", .details.error_message)]
 pub struct CallError {

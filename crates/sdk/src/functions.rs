@@ -9,11 +9,12 @@ use serde::de::DeserializeOwned;
 
 use crate::activity::{ActivityContext, activity_executor};
 use crate::context::OrchestrationContext;
+use crate::entity::{Entity, Operations, entity_executor};
 use crate::failure::Failure;
 use crate::handle::{Activity, Orchestration};
 use crate::replay::orchestration_executor;
 
-/// Collects activities and orchestrations. The compiler checks each function against its handle.
+/// Collects activities, orchestrations and entities. The compiler checks each function against its handle.
 #[derive(Clone, Default)]
 pub struct Functions {
     registry: Registry,
@@ -64,6 +65,23 @@ impl Functions {
         let filter = filter(handle.name(), handle.version_name());
         let added = self.registry.add_orchestration(filter, orchestration_executor(function));
         self.note(added, "orchestration", handle.name());
+        self
+    }
+
+    /// Adds a kind of entity, with its operations: `.entity(COUNTER, |counter| counter.operation(ADD, add))`. Without a
+    /// function of that name, the operation `delete` removes the state.
+    #[must_use]
+    pub fn entity<S>(mut self, handle: Entity<S>, operations: impl FnOnce(Operations<S>) -> Operations<S>) -> Self
+    where
+        S: Serialize + DeserializeOwned + Default + Send + 'static,
+    {
+        let mut operations = operations(Operations::new());
+        if let Some(operation) = operations.duplicate.take() {
+            self.note(false, "operation", &format!("{operation} of {}", handle.name()));
+        }
+        let filter = filter(&format!("@{}", handle.name().to_lowercase()), None);
+        let added = self.registry.add_entity(filter, entity_executor(operations));
+        self.note(added, "entity", handle.name());
         self
     }
 

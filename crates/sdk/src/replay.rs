@@ -8,6 +8,7 @@
 //! that in words, instead of hanging.
 
 mod compare;
+mod entities;
 mod inner;
 mod live;
 

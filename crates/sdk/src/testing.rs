@@ -42,6 +42,7 @@
 //!
 //! The functions here panic where a test would `unwrap`: a test that cannot go on has failed.
 
+mod entities;
 mod history;
 mod hub;
 mod mortal;

@@ -1,4 +1,4 @@
-//! A worker: runs the functions of this process against a store.
+//! A worker: runs the functions of this process, against a store or a server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +10,16 @@ use crate::client::Client;
 use crate::functions::{DuplicateName, Functions};
 
 /// Runs orchestrations and activities until it is drained or dropped.
-pub struct Worker {
-    backend: Arc<dyn Backend>,
-    node: Node,
+pub struct Worker(Way);
+
+/// Where its work comes from.
+enum Way {
+    Store {
+        backend: Arc<dyn Backend>,
+        node: Node,
+    },
+    #[cfg(feature = "remote")]
+    Server(crate::remote::RemoteWorker),
 }
 
 /// Why a worker could not start.
@@ -25,6 +32,9 @@ pub enum WorkerError {
     /// The store did not take the worker in, or did not let it go.
     #[error("the store refused the worker")]
     Backend(#[from] BackendError),
+    /// There is no server that takes the worker in.
+    #[error("no server takes the worker in")]
+    Connection(#[source] BackendError),
     /// This process cannot listen for signals.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),
@@ -40,14 +50,41 @@ impl Worker {
         functions: Functions,
         options: NodeOptions,
     ) -> Result<Self, WorkerError> {
-        let node = Node::start(Arc::clone(&backend), functions.into_registry()?, options).await?;
-        Ok(Self { backend, node })
+        let workers = Arc::new(functions.into_registry()?);
+        let node = Node::start(Arc::clone(&backend), workers, options).await?;
+        Ok(Self(Way::Store { backend, node }))
     }
 
-    /// A client whose instances begin here, without a claim, when this worker has room and knows their function.
+    /// Starts a worker for `functions` that is given work by a server (feature `remote`). It connects again for ever when
+    /// the connection breaks; that the server cannot be reached at the beginning is an error.
+    ///
+    /// Of `node`, the numbers of orchestrations and activities count, `activity_deadline` and `keep_live`; the rest is the
+    /// server's business. Over the wire, what an orchestration gives up (a timer that lost a `select!`, say) is not
+    /// cancelled: it comes to its end, and nobody listens. An activity's
+    /// [`cancellation`](crate::ActivityContext::cancellation) fires when the worker ends, and at its deadline.
+    ///
+    /// # Errors
+    /// [`WorkerError`].
+    #[cfg(feature = "remote")]
+    pub async fn connect(
+        server: crate::RemoteOptions,
+        functions: Functions,
+        node: NodeOptions,
+    ) -> Result<Self, WorkerError> {
+        let functions = functions.into_registry()?;
+        let worker = crate::remote::RemoteWorker::connect(&server, functions, node).await;
+        Ok(Self(Way::Server(worker.map_err(WorkerError::Connection)?)))
+    }
+
+    /// A client whose instances begin here, without a claim, when this worker has room and knows their function. Of a worker
+    /// that is connected to a server, a client on the same connection.
     #[must_use]
     pub fn client(&self) -> Client {
-        Client::on_node(Arc::clone(&self.backend), self.node.handle())
+        match &self.0 {
+            Way::Store { backend, node } => Client::on_node(Arc::clone(backend), node.handle()),
+            #[cfg(feature = "remote")]
+            Way::Server(worker) => worker.client(),
+        }
     }
 
     /// Works until SIGINT or SIGTERM, then drains.
@@ -70,11 +107,20 @@ impl Worker {
     /// # Errors
     /// [`WorkerError::Backend`]; what could not be given back is taken over when the lease has run out.
     pub async fn drain(self, patience: Duration) -> Result<(), WorkerError> {
-        Ok(self.node.drain(patience).await?)
+        match self.0 {
+            Way::Store { node, .. } => node.drain(patience).await?,
+            #[cfg(feature = "remote")]
+            Way::Server(worker) => worker.drain(patience).await,
+        }
+        Ok(())
     }
 
     /// Ends at once and writes nothing, as a crash does: for tests of recovery.
     pub fn kill(self) {
-        self.node.kill();
+        match self.0 {
+            Way::Store { node, .. } => node.kill(),
+            #[cfg(feature = "remote")]
+            Way::Server(worker) => worker.kill(),
+        }
     }
 }

@@ -8,6 +8,7 @@ use everdure::{
     OrchestrationContext, Tags, activity_executor,
 };
 use everdure_core::{ActivityTask, DispatchId, InstanceKey};
+use everdure_engine::{ActivityOutcome, Workers};
 use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 
@@ -31,11 +32,15 @@ fn task(input: &str) -> ActivityTask {
         key: InstanceKey(1),
         instance_id: InstanceId::new("order-7").unwrap(),
         execution: 0,
+        execution_id: everdure_core::ExecutionId::from_uuid(uuid::Uuid::nil()),
         dispatch: DispatchId { turn: 1, index: 0 },
+        task_id: 0,
         name: "pay".to_owned(),
         version: None,
         input: Some(input.to_owned()),
         tags: Tags::new(),
+        orchestration_version: None,
+        trace: None,
         idempotency_key: "abc/1.0".to_owned(),
     }
 }
@@ -51,7 +56,11 @@ async fn pay(ctx: ActivityContext, amount: u32) -> everdure::Result<u32> {
 }
 
 fn run(input: &str) -> Result<Option<String>, FailureDetails> {
-    activity_executor(pay).run(task(input), CancellationToken::new()).now_or_never().unwrap()
+    let returned = activity_executor(pay).run(task(input), CancellationToken::new()).now_or_never().unwrap();
+    match returned.outcome {
+        ActivityOutcome::Ended(ended) => ended,
+        ActivityOutcome::GivenBack | ActivityOutcome::NotRun(_) => panic!("a function of this process runs"),
+    }
 }
 
 #[test]

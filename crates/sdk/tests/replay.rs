@@ -39,6 +39,7 @@ fn started() -> ExecutionStarted {
         parent: None,
         tags: Default::default(),
         scheduled_start: None,
+        trace: None,
     }
 }
 
@@ -69,13 +70,22 @@ fn raised(name: &str, payload: u32) -> EventData {
 fn recorded(action: &Action) -> HistoryEvent {
     let dispatch = dispatch(action.id);
     let data = match action.kind.clone() {
-        ActionKind::ScheduleTask { name, version, input, tags } => {
-            EventData::TaskScheduled { dispatch, name, version, input, tags }
+        ActionKind::ScheduleTask { name, version, input, tags, trace } => {
+            EventData::TaskScheduled { dispatch, name, version, input, tags, trace }
         }
         ActionKind::CancelTask { task_id } => EventData::TaskCancelled { dispatch, task_id },
-        ActionKind::CreateSubOrchestration { name, version, instance_id, input, tags } => {
+        ActionKind::CreateSubOrchestration { name, version, instance_id, input, tags, trace, forget } => {
             let instance_id = instance_id.unwrap_or_else(|| InstanceId::new("derived").unwrap());
-            EventData::SubOrchestrationInstanceCreated { dispatch, name, version, instance_id, input, tags }
+            EventData::SubOrchestrationInstanceCreated {
+                dispatch,
+                name,
+                version,
+                instance_id,
+                input,
+                tags,
+                trace,
+                forget,
+            }
         }
         ActionKind::CreateTimer { fire_at } => EventData::TimerCreated { dispatch, fire_at },
         ActionKind::CancelTimer { timer_id } => EventData::TimerCancelled { dispatch, timer_id },
@@ -87,6 +97,7 @@ fn recorded(action: &Action) -> HistoryEvent {
             EventData::ExecutionCompleted { status: OrchestrationStatus::Failed, result: None, failure: Some(failure) }
         }
         ActionKind::ContinueAsNew { input, .. } => EventData::ContinueAsNew { input },
+        other => unreachable!("no test here decides {other:?}"),
     };
     HistoryEvent { event_id: action.id, timestamp: time(0), data }
 }

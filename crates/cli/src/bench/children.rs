@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 use super::Bench;
 use super::load::{self, Counts};
-use super::server::Database;
+use super::server::Measured;
 
 /// What a child process does.
 pub async fn serve(arguments: &Bench) -> Result<(), Box<dyn Error>> {
@@ -19,11 +19,12 @@ pub async fn serve(arguments: &Bench) -> Result<(), Box<dyn Error>> {
 }
 
 /// Runs the load in child processes and adds up what they counted.
-pub async fn spread(arguments: &Bench, database: &Database) -> Result<Counts, Box<dyn Error>> {
-    let before = database.usage().await?;
-    let children = (0..arguments.nodes).map(|_| spawn(arguments, database)).collect::<Result<Vec<_>, _>>()?;
+pub async fn spread(arguments: &Bench, measured: &Measured<'_>) -> Result<Counts, Box<dyn Error>> {
+    let before = measured.usage().await?;
+    let children =
+        (0..arguments.nodes).map(|_| spawn(arguments, measured.database.url())).collect::<Result<Vec<_>, _>>()?;
     let counted = futures::future::try_join_all(children.into_iter().map(finish)).await?;
-    let mut sum = Counts { database: database.usage().await? - before, ..Counts::default() };
+    let mut sum = Counts { database: measured.usage().await? - before, ..Counts::default() };
     for counts in counted {
         sum.orchestrations += counts.orchestrations;
         sum.seconds = sum.seconds.max(counts.seconds);
@@ -36,10 +37,11 @@ pub async fn spread(arguments: &Bench, database: &Database) -> Result<Counts, Bo
     sum.database.commits *= share;
     sum.database.wal_bytes *= share;
     sum.database.cpu_seconds = sum.database.cpu_seconds.map(|seconds| seconds * share);
+    sum.database.server_cpu_seconds = sum.database.server_cpu_seconds.map(|seconds| seconds * share);
     Ok(sum)
 }
 
-fn spawn(arguments: &Bench, database: &Database) -> Result<Child, Box<dyn Error>> {
+fn spawn(arguments: &Bench, database_url: &str) -> Result<Child, Box<dyn Error>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", arguments.workload.name(), "--child"]);
     command.arg("--seconds").arg(arguments.seconds.to_string());
@@ -50,7 +52,10 @@ fn spawn(arguments: &Bench, database: &Database) -> Result<Child, Box<dyn Error>
     if let Some(count) = arguments.count {
         command.arg("--count").arg(count.to_string());
     }
-    command.env("EVERDURE_DATABASE_URL", database.url());
+    if let Some(server) = &arguments.server {
+        command.args(["--server", server]);
+    }
+    command.env("EVERDURE_DATABASE_URL", database_url);
     Ok(command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?)
 }
 

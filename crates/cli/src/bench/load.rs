@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use everdure::{Backend, Client, PostgresBackend, Worker};
+use everdure::{Backend, Client, PostgresBackend, RemoteOptions, Worker};
 use serde::{Deserialize, Serialize};
 
-use super::server::{Database, Usage};
-use super::{Bench, workload};
+use super::server::{Measured, Usage};
+use super::{Bench, HUB, workload};
 
 /// Nothing takes that long; whatever does fails the benchmark.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,12 +68,29 @@ impl Load {
     }
 }
 
-/// Runs worker and load in this process. `database` is asked what it used when it is known here.
-pub async fn run(arguments: &Bench, url: &str, database: Option<&Database>) -> Result<Counts, Box<dyn Error>> {
-    let backend: Arc<dyn Backend> = Arc::new(PostgresBackend::connect(arguments.options(url)?).await?);
-    let worker = Worker::start(backend, workload::functions(), arguments.node_options()).await?;
+/// A worker, and a client of the same task hub.
+async fn connect(arguments: &Bench, url: &str) -> Result<(Worker, Client), Box<dyn Error>> {
+    let (functions, node) = (workload::functions(), arguments.node_options());
+    match &arguments.server {
+        Some(address) => {
+            let options = RemoteOptions::new(address.as_str()).task_hub(HUB);
+            let worker = Worker::connect(options.clone(), functions, node).await?;
+            Ok((worker, Client::connect(options).await?))
+        }
+        None => {
+            let backend: Arc<dyn Backend> = Arc::new(PostgresBackend::connect(arguments.options(url)?).await?);
+            let worker = Worker::start(backend, functions, node).await?;
+            let client = worker.client();
+            Ok((worker, client))
+        }
+    }
+}
+
+/// Runs worker and load in this process. The others are asked what they used when they are known here.
+pub async fn run(arguments: &Bench, url: &str, others: Option<&Measured<'_>>) -> Result<Counts, Box<dyn Error>> {
+    let (worker, client) = connect(arguments, url).await?;
     let load = Arc::new(Load {
-        client: worker.client(),
+        client,
         arguments: arguments.clone(),
         next: AtomicU64::new(0),
         finished: AtomicU64::new(0),
@@ -83,13 +100,13 @@ pub async fn run(arguments: &Bench, url: &str, database: Option<&Database>) -> R
     let clients: Vec<_> = (0..arguments.concurrency()).map(|_| tokio::spawn(Arc::clone(&load).client())).collect();
     tokio::time::sleep(arguments.warming()).await;
 
-    let before = usage(database).await?;
+    let before = usage(others).await?;
     let (cpu_before, begun) = (own_cpu_seconds(), Instant::now());
     load.measuring.store(true, Ordering::Relaxed);
     load.measured().await;
     load.measuring.store(false, Ordering::Relaxed);
     let (seconds, cpu_after) = (begun.elapsed().as_secs_f64(), own_cpu_seconds());
-    let after = usage(database).await?;
+    let after = usage(others).await?;
 
     load.stopping.store(true, Ordering::Relaxed);
     let mut latencies_ms = Vec::new();
@@ -107,17 +124,22 @@ pub async fn run(arguments: &Bench, url: &str, database: Option<&Database>) -> R
     })
 }
 
-async fn usage(database: Option<&Database>) -> Result<Usage, Box<dyn Error>> {
-    match database {
-        Some(database) => database.usage().await,
+async fn usage(others: Option<&Measured<'_>>) -> Result<Usage, Box<dyn Error>> {
+    match others {
+        Some(others) => others.usage().await,
         None => Ok(Usage::default()),
     }
 }
 
 /// Processor time of this process, user and system.
 fn own_cpu_seconds() -> f64 {
+    cpu_seconds("self")
+}
+
+/// The same of any process.
+pub fn cpu_seconds(process: &str) -> f64 {
     // The two numbers stand after the name in parentheses, which may hold anything.
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum::<f64>();
     // USER_HZ is 100 on every Linux that Rust runs on.

@@ -7,6 +7,7 @@ mod children;
 mod floor;
 mod load;
 mod progress;
+mod remote;
 mod report;
 mod server;
 mod workload;
@@ -17,8 +18,9 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use everdure::{NodeOptions, PostgresOptions};
 
+use remote::RemoteServer;
 use report::{Report, ServerFacts};
-use server::Database;
+use server::{Database, Measured};
 
 const HUB: &str = "bench";
 
@@ -31,6 +33,7 @@ const HUB: &str = "bench";
 ///   everdure bench sequence --seconds 20
 ///   everdure bench fanout --concurrency 50 --json
 ///   everdure bench sequence --concurrency 1           (latency on an idle system)
+///   everdure bench sequence --remote                  (worker and client connected to a server)
 ///   everdure bench single --nodes 2 --database-url postgresql://me@host/db
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
@@ -63,6 +66,10 @@ pub struct Bench {
     #[arg(long, default_value_t = 1)]
     nodes: usize,
 
+    /// Put a server in between, in a process of its own; worker and client are connected to it
+    #[arg(long)]
+    remote: bool,
+
     /// Use this database instead of an embedded one
     #[arg(long, env = "EVERDURE_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
@@ -82,6 +89,10 @@ pub struct Bench {
     /// This process is one of several: run the load, print the counts
     #[arg(long, hide = true)]
     child: bool,
+
+    /// Where the server is
+    #[arg(long, hide = true)]
+    server: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -175,6 +186,12 @@ async fn measure(arguments: &Bench, database: &Database) -> Result<Report, Box<d
         let facts = ServerFacts { version: database.version().await?, floor, turns_each: None };
         return Ok(Report::floor_only(arguments, &facts));
     }
+    let server = match arguments.remote {
+        true => Some(RemoteServer::start(database.url()).await?),
+        false => None,
+    };
+    let arguments = &Bench { server: server.as_ref().map(|server| server.address().to_owned()), ..arguments.clone() };
+    let measured = Measured { database, server: server.as_ref() };
     say(&format!(
         "{}: {} in flight, {:?} warm-up, {:?} measured",
         arguments.workload.name(),
@@ -184,12 +201,15 @@ async fn measure(arguments: &Bench, database: &Database) -> Result<Report, Box<d
     ));
     let load = async {
         if arguments.nodes > 1 {
-            children::spread(arguments, database).await
+            children::spread(arguments, &measured).await
         } else {
-            load::run(arguments, database.url(), Some(database)).await
+            load::run(arguments, database.url(), Some(&measured)).await
         }
     };
     let counts = progress::beside(arguments, load).await?;
+    if let Some(server) = server {
+        server.stop().await?;
+    }
     say("appending rows: the floor");
     let floor = floor::measure(database.url(), Duration::from_secs(3)).await?;
     let orchestration = workload::orchestration(arguments.workload);

@@ -10,6 +10,8 @@ use super::load::Counts;
 #[derive(Serialize)]
 pub struct Report {
     workload: &'static str,
+    /// Whether worker and client were connected to a server.
+    remote: bool,
     orchestrations: u64,
     seconds: f64,
     orchestrations_per_second: f64,
@@ -51,6 +53,10 @@ struct Latency {
 #[derive(Serialize)]
 struct Cpu {
     postgres: Option<f64>,
+    /// The server in between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<f64>,
+    /// Worker and load.
     everdure: f64,
 }
 
@@ -74,6 +80,7 @@ impl Report {
         let turns_per_second = server.turns_each.map(|turns| rounded(per_second * turns));
         Self {
             workload: workload.name(),
+            remote: arguments.remote,
             orchestrations: counts.orchestrations,
             seconds: rounded(counts.seconds),
             orchestrations_per_second: rounded(per_second),
@@ -89,6 +96,7 @@ impl Report {
             wal_bytes_per_orchestration: each(counts.database.wal_bytes, number),
             cpu_seconds: Cpu {
                 postgres: counts.database.cpu_seconds.map(rounded),
+                server: counts.database.server_cpu_seconds.map(rounded),
                 everdure: rounded(counts.cpu_seconds),
             },
             floor_rows_per_second: rounded(server.floor),
@@ -121,7 +129,16 @@ impl Report {
         writeln!(out, "  commits/activity      {}", or_dash(self.commits_per_activity))?;
         writeln!(out, "  WAL bytes each        {}", or_dash(self.wal_bytes_per_orchestration))?;
         let (postgres, own) = (or_dash(self.cpu_seconds.postgres), self.cpu_seconds.everdure);
-        writeln!(out, "  processor seconds     PostgreSQL {postgres}, Everdure {own}")?;
+        match self.cpu_seconds.server {
+            Some(server) => {
+                writeln!(out, "  remote                worker and client connected to a server, over gRPC")?;
+                writeln!(
+                    out,
+                    "  processor seconds     PostgreSQL {postgres}, server {server}, worker and client {own}"
+                )?;
+            }
+            None => writeln!(out, "  processor seconds     PostgreSQL {postgres}, Everdure {own}")?,
+        }
         writeln!(out, "  floor rows/s          {}", self.floor_rows_per_second)?;
         writeln!(out, "  turns/s               {}", or_dash(self.turns_per_second))?;
         writeln!(out, "  share of the floor    {}", or_dash(self.share_of_floor))?;

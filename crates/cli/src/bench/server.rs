@@ -6,6 +6,7 @@ use std::ops::Sub;
 use everdure_embedded::Server;
 use tokio_postgres::NoTls;
 
+use super::remote::RemoteServer;
 use super::{Bench, HUB};
 
 pub struct Database {
@@ -13,12 +14,26 @@ pub struct Database {
     server: Option<Server>,
 }
 
-/// Counters of the server.
+/// Whose use of the machine is told apart from that of worker and load.
+pub struct Measured<'a> {
+    pub database: &'a Database,
+    pub server: Option<&'a RemoteServer>,
+}
+
+impl Measured<'_> {
+    pub async fn usage(&self) -> Result<Usage, Box<dyn Error>> {
+        let server_cpu_seconds = self.server.and_then(RemoteServer::cpu_seconds);
+        Ok(Usage { server_cpu_seconds, ..self.database.usage().await? })
+    }
+}
+
+/// Counters of the database and of the server before it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
     pub commits: f64,
     pub wal_bytes: f64,
     pub cpu_seconds: Option<f64>,
+    pub server_cpu_seconds: Option<f64>,
 }
 
 impl Sub for Usage {
@@ -27,9 +42,14 @@ impl Sub for Usage {
         Self {
             commits: self.commits - before.commits,
             wal_bytes: self.wal_bytes - before.wal_bytes,
-            cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(after, before)| after - before),
+            cpu_seconds: difference(self.cpu_seconds, before.cpu_seconds),
+            server_cpu_seconds: difference(self.server_cpu_seconds, before.server_cpu_seconds),
         }
     }
+}
+
+fn difference(after: Option<f64>, before: Option<f64>) -> Option<f64> {
+    after.zip(before).map(|(after, before)| after - before)
 }
 
 impl Database {
@@ -64,7 +84,7 @@ impl Database {
             )
             .await?;
         let cpu_seconds = self.server.as_ref().map(Server::cpu_seconds);
-        Ok(Usage { commits: row.get(0), wal_bytes: row.get(1), cpu_seconds })
+        Ok(Usage { commits: row.get(0), wal_bytes: row.get(1), cpu_seconds, server_cpu_seconds: None })
     }
 }
 

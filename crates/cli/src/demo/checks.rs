@@ -163,7 +163,7 @@ fn scheduled(data: &EventData) -> Option<DispatchId> {
 }
 
 fn key(seen: &Seen, dispatch: DispatchId) -> String {
-    format!("{}/{dispatch}", seen.record.execution_id)
+    seen.record.execution_id.idempotency_key(dispatch)
 }
 
 /// The idempotency keys of the activities that were scheduled.
@@ -189,6 +189,7 @@ mod tests {
 
     use super::*;
 
+    const EXECUTION: &str = "00000000000000000000000000000001";
     const FIRST: DispatchId = DispatchId { turn: 1, index: 0 };
     const SECOND: DispatchId = DispatchId { turn: 2, index: 0 };
     const KILLED: u32 = 1;
@@ -204,11 +205,13 @@ mod tests {
         let record = InstanceRecord {
             key: InstanceKey(1),
             instance_id: InstanceId::new("order").expect("a valid id"),
-            execution_id: "00000000000000000000000000000001".parse::<ExecutionId>().expect("a valid id"),
+            execution_id: EXECUTION.parse::<ExecutionId>().expect("a valid id"),
             execution: 0,
             name: "process_order".to_owned(),
             version: None,
             parent_instance_id: None,
+            parent: None,
+            trace: None,
             tags: Tags::new(),
             status: OrchestrationStatus::Completed,
             created_at: time,
@@ -226,7 +229,7 @@ mod tests {
 
     fn ask(dispatch: DispatchId) -> EventData {
         let name = "step".to_owned();
-        EventData::TaskScheduled { dispatch, name, version: None, input: None, tags: Tags::new() }
+        EventData::TaskScheduled { dispatch, name, version: None, input: None, tags: Tags::new(), trace: None }
     }
 
     fn answer(dispatch: DispatchId) -> EventData {
@@ -234,7 +237,7 @@ mod tests {
     }
 
     fn ran(dispatch: DispatchId, pid: u32) -> Entry {
-        let key = format!("00000000000000000000000000000001/{dispatch}");
+        let key = EXECUTION.parse::<ExecutionId>().expect("a valid id").idempotency_key(dispatch);
         Entry { instance_id: "order".to_owned(), key, activity: "step".to_owned(), pid }
     }
 

@@ -267,7 +267,7 @@ fn in_the_middle(seen: &[Seen], journal: &Journal, pid: u32) -> Result<bool, Box
     }
     let entries = journal.read()?;
     Ok(open.iter().any(|dispatch| {
-        let key = format!("{}/{dispatch}", first.record.execution_id);
+        let key = first.record.execution_id.idempotency_key(*dispatch);
         entries.iter().any(|entry| entry.key == key && entry.pid == pid)
     }))
 }

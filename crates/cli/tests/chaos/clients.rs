@@ -78,7 +78,8 @@ async fn begin(client: &Client, id: &InstanceId, number: u64, rounds: bool) {
 
 async fn raise(backend: &dyn Backend, id: &InstanceId, value: u64) {
     let body = MessageBody::EventRaised { name: "go".to_owned(), input: Some(value.to_string()) };
-    let request = SendMessage { instance_id: id.clone(), body, request_id: Some(uuid::Uuid::new_v4()) };
+    let request =
+        SendMessage { instance_id: id.clone(), body, request_id: Some(uuid::Uuid::new_v4()), not_before: None };
     loop {
         match backend.send_message(request.clone()).await {
             Ok(SendOutcome::Sent { .. } | SendOutcome::Repeated) => return,

@@ -215,6 +215,7 @@ fn scale_tells_what_waits_and_for_how_many_workers() {
     assert!(waits["oldestSeconds"].as_f64().expect("a number") > 0.0);
     assert_eq!(value["activities"], json!({ "waiting": 0, "running": 0, "oldestSeconds": 0.0 }));
     let said = cli.ok(&["scale"]);
+    assert!(said.contains("nodes live"), "{said}");
     assert!(said.contains("WAITING") && said.contains("orchestrations") && said.contains("workers needed"), "{said}");
     cli.fails(2, &["scale", "--activities-per-worker", "0"]);
     assert!(Cli::at(&crate::support::server().url(), "nowhere").fails(1, &["scale"]).contains("nowhere"));

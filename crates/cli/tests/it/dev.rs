@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
 
 struct Dev(Child);
@@ -9,7 +10,7 @@ struct Dev(Child);
 impl Dev {
     fn start(arguments: &[&str]) -> (Self, serde_json::Value) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_everdure"))
-            .args(["dev", "--json"])
+            .args(["dev", "--json", "--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
@@ -45,8 +46,9 @@ fn port(said: &serde_json::Value) -> u16 {
 }
 
 fn refused(arguments: &[&str]) -> String {
-    let Output { status, stderr, .. } =
-        Command::new(env!("CARGO_BIN_EXE_everdure")).arg("dev").args(arguments).output().expect("the binary was built");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everdure"));
+    command.args(["dev", "--listen", "127.0.0.1:0"]).args(arguments);
+    let Output { status, stderr, .. } = command.output().expect("the binary was built");
     assert_eq!(status.code(), Some(1));
     String::from_utf8(stderr).expect("text")
 }
@@ -67,6 +69,35 @@ fn a_port_in_use_is_named() {
     let port = taken.local_addr().expect("it is bound").port().to_string();
     let said = refused(&["--port", &port]);
     assert!(said.contains(&format!("port {port} on 127.0.0.1 is in use")), "{said}");
+}
+
+#[test]
+fn an_address_in_use_is_named_before_a_database_is_started() {
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everdure"));
+    let output = command.args(["dev", "--listen", &address]).output().expect("the binary was built");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty(), "nothing is announced");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert!(said.contains(&format!("cannot listen on {address}")), "{said}");
+}
+
+/// As root, the server runs under another account, which cannot pass through a directory of root's own.
+#[test]
+fn a_directory_that_was_refused_is_not_made() {
+    let nobody_else = std::fs::Permissions::from_mode(0o700);
+    let parent = tempfile::Builder::new().permissions(nobody_else).tempdir().expect("a directory of our own");
+    let dir = parent.path().join("x/y");
+    if rustix::process::getuid().is_root() {
+        let said = refused(&["--data-dir", dir.to_str().expect("a readable path")]);
+        assert!(said.contains(parent.path().to_str().expect("a readable path")), "{said}");
+        assert!(!parent.path().join("x").exists());
+    } else {
+        let (dev, _) = Dev::start(&["--data-dir", dir.to_str().expect("a readable path")]);
+        dev.interrupt();
+        assert!(dir.exists());
+    }
 }
 
 #[test]

@@ -3,5 +3,6 @@
 mod commands;
 mod demo;
 mod dev;
+mod entities;
 mod mistakes;
 mod support;

@@ -124,6 +124,56 @@ fn what_cannot_be_meant_is_a_usage_error() {
 }
 
 #[test]
+fn options_of_the_server_that_nobody_can_mean_are_refused() {
+    let cli = Cli::at("postgresql://127.0.0.1:1/db", "h");
+    for (option, value, help) in [
+        ("--advertise", "foo", "a host and a port"),
+        ("--advertise", ":4001", "a host and a port"),
+        ("--advertise", "http://here:4001", "a host and a port"),
+        ("--advertise", "here:0", "a host and a port"),
+        ("--hubs", "", "a task hub needs a name"),
+        ("--hubs", "a,,b", "a task hub needs a name"),
+        ("--listen", "localhost:4001", "an IP address and a port"),
+        ("--listen", "4001", "127.0.0.1:4001"),
+    ] {
+        let said = cli.fails(2, &["serve", option, value]);
+        assert!(said.contains(help), "{option} {value}: {said}");
+    }
+    // These can be meant: what is wrong is the database.
+    for (option, value) in [("--advertise", "[fd00::1]:4001"), ("--advertise", "here:1"), ("--hubs", " h , other ")] {
+        let said = cli.fails(1, &["serve", "--listen", "127.0.0.1:0", option, value]);
+        assert!(said.contains("the task hub 'h' cannot be opened"), "{option} {value}: {said}");
+    }
+}
+
+#[test]
+fn entities_are_none_of_the_orchestrations() {
+    let cli = Cli::at("postgresql://127.0.0.1:1/db", "h");
+    for command in [
+        &["history", "@account@Ada"][..],
+        &["raise-event", "@account@Ada", "go"],
+        &["suspend", "@account@Ada"],
+        &["resume", "@account@Ada"],
+        &["terminate", "@account@Ada"],
+        &["restart", "@account@Ada"],
+        &["rewind", "@account@Ada"],
+        &["fork", "@account@Ada", "--turn", "1"],
+    ] {
+        let said = cli.fails(2, command);
+        assert!(said.contains("it is an entity: see `everdure entity --help`"), "{command:?}: {said}");
+    }
+}
+
+#[test]
+fn a_level_that_is_none_is_told() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_everdure"));
+    let output = command.arg("list").env_remove("EVERDURE_DATABASE_URL").env("EVERDURE_LOG", "nonsense").output();
+    let said = text(&output.expect("the binary was built").stderr);
+    assert!(said.contains("'nonsense' is no level") && said.contains("no database named"), "{said}");
+    assert!(!said.contains('\u{1b}'), "colours are for terminals: {said}");
+}
+
+#[test]
 fn help_teaches_with_examples() {
     let (code, _) = without_url(&["--help"]);
     assert_eq!(code, Some(0));

@@ -23,6 +23,8 @@ fn child(action_id: i32, instance_id: Option<&str>) -> Action {
             instance_id,
             input: None,
             tags: Tags::new(),
+            trace: None,
+            forget: false,
         },
     )
 }
@@ -71,7 +73,7 @@ fn giving_up_what_is_not_open_is_the_orchestrations_fault() {
     let state = new_state();
     let actions = vec![action(1, ActionKind::CancelTimer { timer_id: 5 })];
     let open = begin(&state, vec![], at(1));
-    let error = open.apply(&state, NODE, 1, TurnActions { actions, custom_status: None });
+    let error = open.apply(&state, NODE, 1, TurnActions { actions, ..TurnActions::default() });
     assert_eq!(error, Err(TurnError::NotOpen { task_id: 5, what: "timer" }));
 }
 
@@ -106,7 +108,7 @@ fn terminating_recursively_reaches_open_children_and_the_parent() {
     let checkpoint = turn(&mut state, vec![message(1, None, stop.clone())], vec![]);
     assert_eq!(checkpoint.status, OrchestrationStatus::Terminated);
     assert_eq!(checkpoint.output.as_deref(), Some("enough"));
-    assert_eq!(checkpoint.messages[0].target, Target::Instance(id("child-1")));
+    assert_eq!(checkpoint.messages[0].target, Target::Child(id("child-1")));
     assert_eq!(checkpoint.messages[0].body, stop);
     assert!(matches!(checkpoint.messages[1].body, MessageBody::SubOrchestrationInstanceFailed { .. }));
 }
@@ -139,7 +141,7 @@ fn continue_as_new_keeps_version_and_unread_events() {
 }
 
 #[test]
-fn tags_of_the_instance_reach_activities_which_may_override_them() {
+fn an_activity_has_the_tags_of_its_action_and_no_others() {
     let mut started = crate::fixture::started();
     started.tags = Tags::from([("team".into(), "blue".into()), ("tier".into(), "1".into())]);
     let mut state = RuntimeState::new(InstanceKey(1), 0, 0, started);
@@ -148,9 +150,9 @@ fn tags_of_the_instance_reach_activities_which_may_override_them() {
         version: None,
         input: None,
         tags: Tags::from([("tier".into(), "2".into())]),
+        trace: None,
     };
     let checkpoint = turn(&mut state, vec![], vec![action(0, kind)]);
-    assert_eq!(checkpoint.activities[0].tags["team"], "blue");
-    assert_eq!(checkpoint.activities[0].tags["tier"], "2");
+    assert_eq!(checkpoint.activities[0].tags, Tags::from([("tier".into(), "2".into())]));
     assert!(matches!(&checkpoint.events[0].data, EventData::TaskScheduled { tags, .. } if tags["tier"] == "2"));
 }

@@ -25,6 +25,7 @@ pub fn started() -> ExecutionStarted {
         parent: None,
         tags: Tags::new(),
         scheduled_start: None,
+        trace: None,
     }
 }
 
@@ -35,6 +36,9 @@ pub fn child_of_other() -> ExecutionStarted {
         dispatch: DispatchId { turn: 5, index: 1 },
         instance_id: id("parent"),
         task_id: 4,
+        name: "parent".into(),
+        version: None,
+        execution_id: None,
     };
     ExecutionStarted { parent: Some(parent), ..started() }
 }
@@ -66,7 +70,16 @@ pub fn dispatch(turn: i64, index: u32) -> DispatchId {
 }
 
 pub fn task(id: i32, name: &str) -> Action {
-    Action { id, kind: ActionKind::ScheduleTask { name: name.into(), version: None, input: None, tags: Tags::new() } }
+    Action {
+        id,
+        kind: ActionKind::ScheduleTask {
+            name: name.into(),
+            version: None,
+            input: None,
+            tags: Tags::new(),
+            trace: None,
+        },
+    }
 }
 
 pub fn begin(state: &RuntimeState, inbox: Vec<InboxItem>, now: Timestamp) -> OpenTurn {
@@ -77,8 +90,9 @@ pub fn begin(state: &RuntimeState, inbox: Vec<InboxItem>, now: Timestamp) -> Ope
 /// Runs one turn to its checkpoint and folds it, as if it had landed.
 pub fn turn(state: &mut RuntimeState, inbox: Vec<InboxItem>, actions: Vec<Action>) -> Checkpoint {
     let open = begin(state, inbox, at(100));
-    let checkpoint =
-        open.apply(state, NODE, 1, TurnActions { actions, custom_status: None }).expect("the actions fit the history");
+    let checkpoint = open
+        .apply(state, NODE, 1, TurnActions { actions, ..TurnActions::default() })
+        .expect("the actions fit the history");
     state.fold(checkpoint.turn + 1, checkpoint.time, &checkpoint.events).expect("the events fit the history");
     checkpoint
 }

@@ -1,6 +1,9 @@
 //! Histories as they are stored and read back.
 
-use everdure_core::{EventData, FailureDetails, HistoryEvent, HistoryTurn, OrchestrationStatus, RuntimeState, Tags};
+use everdure_core::{
+    EventData, FailureDetails, HistoryEvent, HistoryTurn, OrchestrationStatus, OrchestrationTrace, RuntimeState, Tags,
+    TraceContext,
+};
 
 use crate::fixture::{at, completion, dispatch, id, new_state, task, turn};
 
@@ -23,6 +26,11 @@ fn one_of_each() -> Vec<EventData> {
             version: Some("1".into()),
             input: text.clone(),
             tags: Tags::from([("k".into(), "v".into())]),
+            trace: Some(TraceContext {
+                trace_parent: "00-1-2-01".into(),
+                trace_state: text.clone(),
+                span_id: "2".into(),
+            }),
         },
         EventData::TaskCompleted { dispatch: dispatch(3, 1), task_id: 4, result: text.clone() },
         EventData::TaskFailed { dispatch: dispatch(3, 1), task_id: 4, failure: failure.clone() },
@@ -34,6 +42,8 @@ fn one_of_each() -> Vec<EventData> {
             instance_id: id("child"),
             input: None,
             tags: Tags::new(),
+            trace: None,
+            forget: true,
         },
         EventData::SubOrchestrationInstanceCompleted { dispatch: dispatch(3, 2), task_id: 5, result: None },
         EventData::SubOrchestrationInstanceFailed { dispatch: dispatch(3, 2), task_id: 5, failure },
@@ -44,6 +54,36 @@ fn one_of_each() -> Vec<EventData> {
         EventData::EventSent { instance_id: id("other"), name: "e".into(), input: text.clone() },
         EventData::EventRaised { name: "e".into(), input: text.clone() },
         EventData::ContinueAsNew { input: text.clone() },
+        EventData::EntityOperationCalled {
+            dispatch: dispatch(3, 4),
+            request_id: "r".into(),
+            operation: "o".into(),
+            input: text.clone(),
+            target: id("@e@1"),
+            not_before: Some(at(9)),
+        },
+        EventData::EntityOperationSignaled {
+            request_id: "r".into(),
+            operation: "o".into(),
+            input: None,
+            target: id("@e@1"),
+            not_before: None,
+        },
+        EventData::EntityOperationCompleted { dispatch: dispatch(3, 4), request_id: "r".into(), output: text.clone() },
+        EventData::EntityOperationFailed {
+            dispatch: dispatch(3, 4),
+            request_id: "r".into(),
+            failure: FailureDetails::new("E", "m"),
+        },
+        EventData::EntityLockRequested {
+            dispatch: dispatch(3, 5),
+            critical_section: "c".into(),
+            lock_set: vec![id("@e@1"), id("@e@2")],
+        },
+        EventData::EntityLockGranted { dispatch: dispatch(3, 5), critical_section: "c".into() },
+        EventData::EntityUnlockSent { critical_section: "c".into(), target: id("@e@1") },
+        EventData::InstanceTerminated { instance_id: id("i"), reason: None, recurse: true },
+        EventData::OrchestrationTraced { trace: OrchestrationTrace { span_id: text.clone(), started_at: Some(at(1)) } },
         EventData::GenericEvent { data: text },
     ]
 }

@@ -2,5 +2,6 @@
 
 mod apply;
 mod begin;
+mod entities;
 mod fixture;
 mod history;

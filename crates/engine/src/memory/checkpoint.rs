@@ -1,10 +1,11 @@
 //! Writing a turn: first every condition, then every change.
 
 use everdure_core::{
-    Checkpoint, CheckpointOutcome, ChildOutcome, Execution, FailureDetails, HistoryTurn, InstanceKey, Landed, Message,
-    MessageBody, NewChild, NodeId, OrchestrationStatus, OutboundMessage, Sent, Target, Timestamp,
+    Checkpoint, CheckpointOutcome, ChildOutcome, Execution, FailureDetails, HistoryTurn, InstanceId, InstanceKey,
+    Landed, Message, MessageBody, NewChild, NodeId, OrchestrationStatus, OutboundMessage, Sent, Target, Timestamp,
 };
 
+use super::entities;
 use super::store::{Row, Store};
 
 /// Applies `checkpoint`, all of it or nothing.
@@ -57,10 +58,14 @@ fn apply(store: &mut Store, checkpoint: Checkpoint, now: Timestamp) -> Landed {
         outcomes.push(outcome);
         delivered.extend(told);
     }
+    // Only a turn that ends the execution writes to its children, so the number is still that of the sender.
+    let sender = (key, store.rows.get(&key).map_or(0, |row| row.execution));
     for message in checkpoint.messages {
-        delivered.extend(send(store, message, now));
+        delivered.extend(send(store, sender, message, now));
     }
-    if hold {
+    if let Some(change) = checkpoint.entity {
+        entities::change(store, key, change, hold, now);
+    } else if hold {
         offer_mail(store, key, first_turn);
     } else {
         release(store, key, continues, now);
@@ -74,6 +79,14 @@ fn write_row(store: &mut Store, checkpoint: &Checkpoint, now: Timestamp) {
     // Unwrap safety: the check has found the row, and the store is locked since.
     let row = store.rows.get_mut(&checkpoint.key).expect("the row was there a moment ago");
     row.turn += 1;
+    if checkpoint.entity.is_some() {
+        row.execution_turn = row.turn;
+        row.updated_at = now;
+        for number in &checkpoint.consumed {
+            row.messages.remove(number);
+        }
+        return;
+    }
     let turn = HistoryTurn { turn: row.turn, time: checkpoint.time, events: checkpoint.events.clone() };
     row.status = checkpoint.status;
     row.updated_at = now;
@@ -125,10 +138,10 @@ fn offer_mail(store: &mut Store, key: InstanceKey, first_turn: bool) {
 /// A child whose id is in use by a live instance fails the call; a finished one is replaced.
 fn create_child(store: &mut Store, child: NewChild, node: NodeId, now: Timestamp) -> (ChildOutcome, Option<Sent>) {
     if store.row_of(&child.instance_id).is_some_and(|(_, row)| !row.status.is_terminal()) {
-        let parent = child.parent;
+        let Some(parent) = child.parent else { return (ChildOutcome::AlreadyExists, None) };
         let failure = FailureDetails::new(
             "OrchestrationAlreadyExists",
-            format!("the instance id '{}' is in use by an instance that has not ended", child.instance_id),
+            format!("orchestration instance already exists: '{}' has not ended", child.instance_id),
         );
         let body = MessageBody::SubOrchestrationInstanceFailed { dispatch: parent.dispatch, failure };
         let message = store.post(parent.key, Some(parent.execution), body, now, now);
@@ -149,9 +162,23 @@ pub(super) fn create_child_unheld(store: &mut Store, child: NewChild, now: Times
 }
 
 /// Dropped without an error when the target is gone, has ended, or has gone on to another execution.
-fn send(store: &mut Store, message: OutboundMessage, now: Timestamp) -> Option<Sent> {
+pub(super) fn send(
+    store: &mut Store,
+    sender: (InstanceKey, i32),
+    message: OutboundMessage,
+    now: Timestamp,
+) -> Option<Sent> {
     let (key, execution) = match message.target {
+        Target::Instance(id) if id.is_entity() => (store.entity(&id, now), None),
         Target::Instance(id) => (*store.ids.get(&id)?, None),
+        Target::Child(id) => {
+            let key = *store.ids.get(&id)?;
+            let parent = store.rows.get(&key)?.started.parent.as_ref()?;
+            if (parent.key, parent.execution) != sender {
+                return None;
+            }
+            (key, None)
+        }
         Target::Execution { key, execution, .. } => (key, Some(execution)),
     };
     if let MessageBody::ExecutionTerminated { reason, .. } = &message.body
@@ -160,10 +187,32 @@ fn send(store: &mut Store, message: OutboundMessage, now: Timestamp) -> Option<S
     {
         return None;
     }
-    let current = store.rows.get(&key)?.execution;
-    if execution.is_some_and(|execution| execution != current) {
+    if let MessageBody::EntityLockRequested { critical_section, lock_set, owner, .. } = &message.body
+        && owner.key != sender.0
+        && store.rows.get(&owner.key).is_none_or(|row| row.status.is_terminal() || row.execution != owner.execution)
+    {
+        // Going on, it could wait for long, and what it has locked with it.
+        unlock_all(store, critical_section, lock_set, now);
         return None;
     }
-    let message = store.post(key, execution, message.body, now, now)?;
-    Some(Sent { key, message })
+    let there = store.rows.get(&key).filter(|row| !row.status.is_terminal());
+    if there.is_none_or(|row| execution.is_some_and(|execution| execution != row.execution)) {
+        if let MessageBody::EntityLockGranted { critical_section, lock_set, .. } = message.body {
+            unlock_all(store, &critical_section, &lock_set, now);
+        }
+        return None;
+    }
+    let visible_at = message.not_before.map_or(now, |time| time.max(now));
+    let message = store.post(key, execution, message.body, now, visible_at)?;
+    Some(Sent { key, message }).filter(|_| visible_at <= now)
+}
+
+/// A granted lock that finds its owner gone.
+fn unlock_all(store: &mut Store, critical_section: &str, lock_set: &[InstanceId], now: Timestamp) {
+    for id in lock_set {
+        if let Some(key) = store.ids.get(id).copied() {
+            let body = MessageBody::EntityUnlock { critical_section: critical_section.to_owned() };
+            store.post(key, None, body, now, now);
+        }
+    }
 }

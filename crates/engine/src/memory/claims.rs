@@ -5,17 +5,19 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use everdure_core::{
     AbandonActivity, CompleteActivity, CompleteOutcome, Demote, DemoteOutcome, InstanceKey, LockActivities,
-    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations, NameFilter,
-    SET_ASIDE, Sent, Timestamp,
+    LockOrchestrations, LockedActivities, LockedActivity, LockedOrchestration, LockedOrchestrations, MessageBody,
+    NameFilter, SET_ASIDE, Sent, Timestamp,
 };
 
 use super::store::{Row, Store};
 
 /// Mail that no turn has taken after so long is offered again: the answer to the claim that read it may be lost.
 const MAIL_AGAIN: TimeDelta = TimeDelta::seconds(60);
+/// What was too much for one claim is offered again after this, when a turn may have taken the first part.
+const MORE_MAIL: TimeDelta = TimeDelta::milliseconds(100);
 
 fn takes(names: &[NameFilter], name: &str, version: Option<&str>) -> bool {
-    names.iter().any(|filter| filter.name == name && (filter.version.is_none() || filter.version.as_deref() == version))
+    names.iter().any(|filter| filter.takes(name, version))
 }
 
 fn in_how_long(due: Option<Timestamp>, now: Timestamp) -> Option<Duration> {
@@ -78,7 +80,7 @@ fn lock(
         activities.extend(row.messages.values().filter_map(|message| message.body.dispatch()));
     }
     let again = (was_held && !messages.is_empty()).then(|| now + MAIL_AGAIN);
-    row.due_at = if more_messages { Some(now) } else { later.into_iter().chain(again).min() };
+    row.due_at = if more_messages { Some(now + MORE_MAIL) } else { later.into_iter().chain(again).min() };
     Some(LockedOrchestration {
         key,
         claim: row.claim,
@@ -88,6 +90,7 @@ fn lock(
         turn: row.turn,
         status: row.status,
         started: row.started.clone(),
+        entity_lock: row.entity_lock.clone(),
         history: if was_held { Vec::new() } else { row.history.clone() },
         messages,
         more_messages,
@@ -123,12 +126,26 @@ pub(super) fn demote(store: &mut Store, request: Demote, now: Timestamp) -> Demo
     };
     if let Some(row) = store.rows.get_mut(&request.key) {
         row.locked_by = pause.is_none().then_some(SET_ASIDE);
-        let first_turn_waits = row.turn == row.execution_turn;
+        let first_turn_waits = row.turn == row.execution_turn && !row.started.instance_id.is_entity();
         row.due_at = if first_turn_waits { Some(now) } else { row.next_message() };
         let delay = request.retry_after.and_then(|delay| TimeDelta::from_std(delay).ok()).unwrap_or_default();
         row.due_at = row.due_at.map(|due| due.max(now + delay.max(pause.unwrap_or_default())));
     }
+    end_if_told(store, request.key, now);
     DemoteOutcome::Released { running }
+}
+
+/// Told to end while somebody had it: now that nobody has, it needs no worker for that.
+fn end_if_told(store: &mut Store, key: InstanceKey, now: Timestamp) {
+    let told = store.rows.get(&key).and_then(|row| {
+        row.messages.values().find_map(|message| match &message.body {
+            MessageBody::ExecutionTerminated { reason, recurse } => Some((reason.clone(), *recurse)),
+            _ => None,
+        })
+    });
+    if let Some((reason, recurse)) = told {
+        store.terminate_unheld(key, reason.as_deref(), recurse, now);
+    }
 }
 
 pub(super) fn lock_activities(store: &mut Store, request: &LockActivities, now: Timestamp) -> LockedActivities {
@@ -152,13 +169,16 @@ pub(super) fn lock_activities(store: &mut Store, request: &LockActivities, now: 
 }
 
 pub(super) fn complete_activity(store: &mut Store, request: CompleteActivity, now: Timestamp) -> CompleteOutcome {
-    let held = store.activities.get(&request.id).is_some_and(|row| {
-        row.locked_by == Some(request.node) && row.attempt == request.attempt && row.task.key == request.key
-    });
+    let held = match request.id {
+        None => store.rows.get(&request.key).is_some_and(|row| row.locked_by == Some(request.node)),
+        Some(id) => store.activities.get(&id).is_some_and(|row| {
+            row.locked_by == Some(request.node) && row.attempt == request.attempt && row.task.key == request.key
+        }),
+    };
     if !held {
         return CompleteOutcome::Lost;
     }
-    store.activities.remove(&request.id);
+    request.id.map(|id| store.activities.remove(&id));
     let Some(row) = store.rows.get(&request.key).filter(|row| row.execution == request.execution) else {
         return CompleteOutcome::Lost;
     };

@@ -23,8 +23,12 @@ pub(super) fn import(store: &mut Store, instance: ExportedInstance, now: Timesta
         && let Some((key, row)) = store.row_of(&link.instance_id)
         && row.execution == link.execution
     {
+        let (instance_id, name, version) =
+            (link.instance_id.clone(), row.started.name.clone(), row.started.version.clone());
         let (execution, dispatch, task_id) = (link.execution, link.dispatch, link.task_id);
-        started.parent = Some(ParentLink { key, execution, dispatch, instance_id: link.instance_id.clone(), task_id });
+        let execution_id = Some(row.started.execution_id);
+        started.parent =
+            Some(ParentLink { key, execution, dispatch, instance_id, task_id, name, version, execution_id });
     }
     let orphaned = instance.parent.is_some() && started.parent.is_none();
     let numbered = instance.messages.into_iter().map(|message| {

@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod claims;
+mod entities;
 mod export;
 mod poison;
 mod queries;
@@ -18,12 +19,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use everdure_core::{
-    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, Hint,
-    HintStream, HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CleanEntities,
+    CleanedEntities, CompleteActivity, CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome,
+    EntityPage, EntityQuery, EntityRecord, Execution, ExportedInstance, Hint, HintStream, HistoryTurn, ImportOutcome,
+    InstanceId, InstanceIdPage, InstanceKey, InstanceQuery, InstanceRecord, ListInstanceIds, LockActivities,
     LockOrchestrations, LockedActivities, LockedOrchestrations, MessageBody, NodeId, NodeLease, Observed, Page,
-    Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, ReusePolicy, Rewinding, SendMessage, SendOutcome,
-    Setting, SettingName, Timestamp,
+    Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SET_ASIDE, SendMessage, SendOutcome, Setting,
+    SettingName, Timestamp, Whereabouts,
 };
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -98,7 +100,9 @@ impl Backend for InMemoryBackend {
         let (mut store, now) = self.lock();
         let node = NodeId(store.next_number());
         let duration = delta(request.lease);
-        store.nodes.insert(node, NodeRow { lease: duration, expires_at: now + duration });
+        store
+            .nodes
+            .insert(node, NodeRow { address: request.address.clone(), lease: duration, expires_at: now + duration });
         Ok(lease(node, request.lease, &store))
     }
 
@@ -174,9 +178,11 @@ impl Backend for InMemoryBackend {
                 let created_at = row.created_at;
                 return Ok(CreateOutcome::Created { key, born_claimed: false, created_at });
             }
-            if !row.status.is_terminal() || request.reuse == ReusePolicy::Never {
+            if !request.reuse.replaceable().contains(row.status) {
                 return Ok(CreateOutcome::AlreadyExists { status: row.status });
             }
+            store.tell_replaced(key, now);
+            store.unlock_entities(key, now);
         }
         let mut row = Row::new(request.started(), request.request_id, now);
         let starts_now = row.due_at.is_some_and(|due| due <= now);
@@ -195,6 +201,12 @@ impl Backend for InMemoryBackend {
         if request.request_id.is_some_and(|id| store.requests.contains(&id)) {
             return Ok(SendOutcome::Repeated);
         }
+        if request.instance_id.is_entity() {
+            if !request.body.is_for_entities() {
+                return Ok(SendOutcome::NotFound);
+            }
+            store.entity(&request.instance_id, now);
+        }
         let Some((key, row)) = store.row_of(&request.instance_id) else { return Ok(SendOutcome::NotFound) };
         if row.status.is_terminal() {
             return Ok(SendOutcome::Finished);
@@ -208,7 +220,10 @@ impl Backend for InMemoryBackend {
             self.hint(Hint::Orchestrations);
             return Ok(SendOutcome::Terminated);
         }
-        let Some(message) = store.post(key, None, request.body, now, now) else { return Ok(SendOutcome::Finished) };
+        let visible_at = request.not_before.map_or(now, |time| time.max(now));
+        let Some(message) = store.post(key, None, request.body, now, visible_at) else {
+            return Ok(SendOutcome::Finished);
+        };
         self.hint(Hint::Orchestrations);
         Ok(SendOutcome::Sent { key, message, held_by })
     }
@@ -289,6 +304,29 @@ impl Backend for InMemoryBackend {
         Ok(queries::count_instances(&self.lock().0, &query, cap))
     }
 
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage> {
+        Ok(queries::list_instance_ids(&self.lock().0, &request))
+    }
+
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts> {
+        let (store, now) = self.lock();
+        let Some(row) = store.nodes.get(&node).filter(|row| row.expires_at > now) else {
+            return Ok(Whereabouts::Gone);
+        };
+        Ok(row.address.clone().map_or(Whereabouts::Untold, Whereabouts::At))
+    }
+
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>> {
+        let (mut store, _) = self.lock();
+        let Some((key, row)) = store.row_of(&id) else { return Ok(Vec::new()) };
+        let mut holders: Vec<_> = row.locked_by.into_iter().filter(|node| *node != SET_ASIDE).collect();
+        let rows = store.activities.values().filter(|row| row.task.key == key && Some(row.task.task_id) == task);
+        holders.extend(rows.filter_map(|row| row.locked_by));
+        holders.sort_unstable();
+        holders.dedup();
+        Ok(holders)
+    }
+
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         let (mut store, _) = self.lock();
         Ok(store.row_of(&id).map(|(_, row)| row.executions()).unwrap_or_default())
@@ -303,8 +341,24 @@ impl Backend for InMemoryBackend {
         Ok(store.row_of(&id).and_then(|(key, row)| row.history_of(key, execution.unwrap_or(row.execution))))
     }
 
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>> {
+        Ok(entities::get_entity(&mut self.lock().0, &id, include_state))
+    }
+
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage> {
+        Ok(entities::query_entities(&self.lock().0, &query))
+    }
+
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities> {
+        let (mut store, now) = self.lock();
+        let cleaned = entities::clean_entities(&mut store, &request, now);
+        self.hint(Hint::Orchestrations);
+        Ok(cleaned)
+    }
+
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
-        queries::purge_instances(&mut self.lock().0, &filter)
+        let (mut store, now) = self.lock();
+        queries::purge_instances(&mut store, &filter, now)
     }
 
     async fn purge_expired(&self, limit: u32) -> BackendResult<PurgeOutcome> {
@@ -333,7 +387,8 @@ impl Backend for InMemoryBackend {
 
     async fn export_instances(&self, ids: Vec<InstanceId>) -> BackendResult<Vec<ExportedInstance>> {
         let (mut store, _) = self.lock();
-        Ok(ids.iter().filter_map(|id| store.row_of(id).map(|(key, row)| export::export(row, key))).collect())
+        let orchestrations = ids.iter().filter(|id| !id.is_entity());
+        Ok(orchestrations.filter_map(|id| store.row_of(id).map(|(key, row)| export::export(row, key))).collect())
     }
 
     async fn import_instance(&self, instance: ExportedInstance) -> BackendResult<ImportOutcome> {

@@ -18,7 +18,7 @@ pub(super) fn get_poisoned(store: &Store, limit: u32) -> Vec<Poisoned> {
                 activity: activity.map(|(id, activity)| PoisonedActivity {
                     id,
                     name: activity.task.name.clone(),
-                    dispatch: activity.task.dispatch,
+                    dispatch: Some(activity.task.dispatch),
                 }),
                 attempts: poison.attempts,
                 reason: poison.reason.clone(),

@@ -2,10 +2,11 @@
 
 use chrono::TimeDelta;
 use everdure_core::{
-    BackendError, BackendResult, InstanceId, InstanceKey, InstanceQuery, OrchestrationStatus, Page, PageToken,
-    PurgeFilter, PurgeOutcome, Setting, SettingName, SettingValue, Timestamp,
+    BackendError, BackendResult, InstanceId, InstanceIdPage, InstanceKey, InstanceQuery, ListInstanceIds,
+    OrchestrationStatus, Page, PageToken, PurgeFilter, PurgeOutcome, Setting, SettingName, SettingValue, Timestamp,
 };
 
+use super::entities;
 use super::store::{Row, Store};
 
 /// Pages of more would only make the caller wait.
@@ -39,7 +40,8 @@ fn is(wanted: Option<&str>, found: Option<&str>) -> bool {
 }
 
 fn matches(row: &Row, query: &InstanceQuery) -> bool {
-    (query.statuses.is_empty() || query.statuses.contains(&row.status))
+    !row.started.instance_id.is_entity()
+        && (query.statuses.is_empty() || query.statuses.contains(&row.status))
         && within(Some(row.created_at), query.created_from, query.created_to)
         && within(row.completed_at, query.completed_from, query.completed_to)
         && within(Some(row.updated_at), query.updated_from, query.updated_to)
@@ -61,19 +63,19 @@ fn parent(row: &Row) -> Option<&str> {
     row.started.parent.as_ref().map(|parent| parent.instance_id.as_str())
 }
 
-pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> BackendResult<PurgeOutcome> {
+pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter, now: Timestamp) -> BackendResult<PurgeOutcome> {
     let keys = match filter {
         PurgeFilter::Instances { ids, force, recurse } => {
             let mut keys: Vec<_> = ids.iter().filter_map(|id| store.ids.get(id).copied()).collect();
-            let mut done = 0;
-            while *recurse && done < keys.len() {
-                let parent = keys[done];
-                let is_child = |row: &Row| row.started.parent.as_ref().is_some_and(|link| link.key == parent);
-                keys.extend(store.rows.iter().filter(|(_, row)| is_child(row)).map(|(key, _)| *key));
-                done += 1;
+            if *recurse {
+                add_children(store, &mut keys);
             }
-            let may_go = |key: &InstanceKey| *force || store.rows.get(key).is_some_and(|row| row.status.is_terminal());
+            let goes = |row: &Row| row.status.is_terminal() || entities::is_idle(row);
+            let may_go = |key: &InstanceKey| *force || store.rows.get(key).is_some_and(goes);
             keys.retain(may_go);
+            if *force {
+                entities::dismiss_waiting(store, &keys, now);
+            }
             keys
         }
         PurgeFilter::Finished { statuses, .. } => {
@@ -85,11 +87,25 @@ pub(super) fn purge_instances(store: &mut Store, filter: &PurgeFilter) -> Backen
             finished(store, filter)
         }
     };
-    let limit = match filter {
-        PurgeFilter::Instances { .. } => usize::MAX,
-        PurgeFilter::Finished { limit, .. } => usize::try_from(*limit).unwrap_or(usize::MAX),
-    };
-    Ok(purge(store, keys, limit))
+    let PurgeFilter::Finished { limit, recurse, .. } = filter else { return Ok(purge(store, keys, usize::MAX, now)) };
+    let limit = usize::try_from(*limit).unwrap_or(usize::MAX);
+    let (complete, mut keys) = (keys.len() <= limit, keys);
+    keys.truncate(limit);
+    if *recurse {
+        add_children(store, &mut keys);
+        keys.retain(|key| store.rows.get(key).is_some_and(|row| row.status.is_terminal()));
+    }
+    Ok(PurgeOutcome { complete, ..purge(store, keys, usize::MAX, now) })
+}
+
+fn add_children(store: &Store, keys: &mut Vec<InstanceKey>) {
+    let mut done = 0;
+    while done < keys.len() {
+        let parent = keys[done];
+        let is_child = |row: &Row| row.started.parent.as_ref().is_some_and(|link| link.key == parent);
+        keys.extend(store.rows.iter().filter(|(_, row)| is_child(row)).map(|(key, _)| *key));
+        done += 1;
+    }
 }
 
 pub(super) fn purge_expired(store: &mut Store, limit: u32, now: Timestamp) -> BackendResult<PurgeOutcome> {
@@ -113,15 +129,16 @@ pub(super) fn purge_expired(store: &mut Store, limit: u32, now: Timestamp) -> Ba
         kept.zip(row.completed_at).is_some_and(|(kept, completed)| completed <= now - kept)
     };
     let keys = store.rows.iter().filter(|(_, row)| expired(row)).map(|(key, _)| *key).collect();
-    Ok(purge(store, keys, usize::try_from(limit).unwrap_or(usize::MAX)))
+    Ok(purge(store, keys, usize::try_from(limit).unwrap_or(usize::MAX), now))
 }
 
-fn purge(store: &mut Store, keys: Vec<InstanceKey>, limit: usize) -> PurgeOutcome {
+fn purge(store: &mut Store, keys: Vec<InstanceKey>, limit: usize, now: Timestamp) -> PurgeOutcome {
     let complete = keys.len() <= limit;
     let mut purged = 0;
     for key in keys.into_iter().take(limit) {
         if let Some(row) = store.rows.get(&key) {
             store.ids.remove(&row.started.instance_id.clone());
+            store.unlock_entities(key, now);
             store.forget(key);
             purged += 1;
         }
@@ -142,4 +159,23 @@ fn finished(store: &Store, filter: &PurgeFilter) -> Vec<InstanceKey> {
             && completed_to.is_none_or(|to| row.completed_at.is_some_and(|completed| completed <= to))
     });
     rows.map(|(key, _)| *key).collect()
+}
+
+pub(super) fn list_instance_ids(store: &Store, request: &ListInstanceIds) -> InstanceIdPage {
+    let wanted = |row: &Row| request.statuses.is_empty() || request.statuses.contains(&row.status);
+    let mut ended: Vec<_> = store
+        .rows
+        .iter()
+        .filter(|(_, row)| wanted(row))
+        .filter_map(|(key, row)| Some(((row.completed_at?, *key), row.started.instance_id.clone())))
+        .filter(|((time, _), _)| request.completed_from.is_none_or(|from| *time >= from))
+        .filter(|((time, _), _)| request.completed_to.is_none_or(|to| *time < to))
+        .filter(|(place, _)| request.after.is_none_or(|after| *place > after))
+        .collect();
+    ended.sort_unstable();
+    let size = usize::try_from(request.page_size).unwrap_or(usize::MAX);
+    let more = ended.len() > size;
+    ended.truncate(size);
+    let next = ended.last().filter(|_| more).map(|(place, _)| *place);
+    InstanceIdPage { ids: ended.into_iter().map(|(_, id)| id).collect(), next }
 }

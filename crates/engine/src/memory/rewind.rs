@@ -1,6 +1,6 @@
 //! Applying a rewinding: first every condition, then every change.
 
-use everdure_core::{NewTimer, Observed, OrchestrationStatus, Rewinding, Timestamp};
+use everdure_core::{Message, MessageBody, NewTimer, Observed, OrchestrationStatus, Rewinding, Timestamp};
 
 use super::store::{Row, Store};
 
@@ -29,6 +29,7 @@ fn apply(store: &mut Store, item: Rewinding, now: Timestamp) {
     store.poison.remove(&(item.key, None));
     let Some(row) = store.rows.get_mut(&item.key) else { return };
     row.turn = item.turn();
+    row.started.execution_id = item.execution_id;
     (row.status, row.completed_at, row.updated_at) = (item.status, None, now);
     (row.output, row.failure) = (None, None);
     (row.locked_by, row.due_at) = (None, Some(now));
@@ -47,8 +48,24 @@ fn apply(store: &mut Store, item: Rewinding, now: Timestamp) {
         store.post(item.key, execution, body, now, now);
     }
     for NewTimer { dispatch, fire_at } in item.timers {
-        let body = everdure_core::MessageBody::TimerFired { dispatch, fire_at };
+        let body = MessageBody::TimerFired { dispatch, fire_at };
         store.post(item.key, execution, body, now, fire_at);
+    }
+    for call in item.calls {
+        let mine = |message: &Message| match &message.body {
+            MessageBody::EntityOperation { caller: Some(caller), .. } => {
+                (caller.key, caller.dispatch) == (item.key, Some(call.dispatch))
+            }
+            _ => false,
+        };
+        let entity = store.row_of(&call.target).map(|(_, row)| row);
+        let waits = entity.is_some_and(|row| row.all_messages().any(mine));
+        if !waits {
+            store.post(item.key, execution, call.lost, now, now);
+        }
+    }
+    for request in item.locks {
+        super::checkpoint::send(store, (item.key, item.execution), request, now);
     }
     for child in item.children {
         super::checkpoint::create_child_unheld(store, child, now);

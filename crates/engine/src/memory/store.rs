@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 use everdure_core::{
-    ActivityId, ActivityTask, DEFAULT_ATTEMPTS, DispatchId, EventData, Execution, ExecutionStarted, HistoryEvent,
-    HistoryTurn, InstanceId, InstanceKey, InstanceRecord, Message, MessageBody, MessageNumber, NewActivity, NodeId,
-    OrchestrationStatus, ParentLink, RequestId, SET_ASIDE, Setting, SettingValue, Timestamp, back_off,
+    ActivityId, ActivityTask, DEFAULT_ATTEMPTS, DispatchId, EntityLock, EventData, Execution, ExecutionStarted,
+    HistoryEvent, HistoryTurn, InstanceId, InstanceKey, InstanceRecord, Message, MessageBody, MessageNumber,
+    NewActivity, NodeId, OrchestrationStatus, ParentLink, RequestId, SET_ASIDE, Setting, SettingValue, Timestamp,
+    back_off,
 };
 
 /// A live process.
 pub(super) struct NodeRow {
+    pub address: Option<String>,
     pub lease: TimeDelta,
     pub expires_at: Timestamp,
 }
@@ -37,6 +39,10 @@ pub(super) struct Row {
     pub due_at: Option<Timestamp>,
     pub messages: BTreeMap<MessageNumber, Message>,
     pub history: Vec<HistoryTurn>,
+    /// Of an entity: who may use it alone.
+    pub entity_lock: Option<EntityLock>,
+    /// Of an entity: messages that wait for the end of that.
+    pub hidden: BTreeMap<MessageNumber, Message>,
     /// Executions that ended by continue-as-new, where the hub keeps them.
     pub former: Vec<(Execution, Vec<HistoryTurn>)>,
 }
@@ -98,6 +104,8 @@ impl Row {
             due_at,
             messages: BTreeMap::new(),
             history: Vec::new(),
+            entity_lock: None,
+            hidden: BTreeMap::new(),
             former: Vec::new(),
         }
     }
@@ -110,6 +118,11 @@ impl Row {
     }
 
     /// When the next message may be delivered.
+    /// Those that an entity hides as well.
+    pub fn all_messages(&self) -> impl Iterator<Item = &Message> + Clone {
+        self.messages.values().chain(self.hidden.values())
+    }
+
     pub fn next_message(&self) -> Option<Timestamp> {
         self.messages.values().map(|message| message.visible_at).min()
     }
@@ -168,7 +181,9 @@ impl Row {
             input: payload(&self.started.input),
             output: payload(&self.output),
             custom_status: payload(&self.custom_status),
-            failure: self.failure.clone().filter(|_| payloads),
+            failure: self.failure.clone(),
+            parent: self.started.parent.clone(),
+            trace: self.started.trace.clone(),
         }
     }
 }
@@ -192,6 +207,40 @@ impl Store {
         }
         self.rows.insert(key, row);
         key
+    }
+
+    /// The entity of that id, made if need be: Running, and not due until it gets a message.
+    pub fn entity(&mut self, id: &InstanceId, now: Timestamp) -> InstanceKey {
+        if let Some(key) = self.ids.get(id) {
+            return *key;
+        }
+        let name = id.entity_parts().map_or("@", |(name, _)| name).to_owned();
+        // Unwrap safety: these are 32 hexadecimal digits.
+        let execution_id = format!("{:032x}", self.next_number()).parse().expect("an execution id");
+        let started = ExecutionStarted {
+            instance_id: id.clone(),
+            execution_id,
+            name,
+            version: None,
+            input: None,
+            parent: None,
+            tags: everdure_core::Tags::new(),
+            scheduled_start: None,
+            trace: None,
+        };
+        let row = Row { status: OrchestrationStatus::Running, due_at: None, ..Row::new(started, None, now) };
+        self.insert(row)
+    }
+
+    /// Has the entities that an instance had locked unlocked.
+    pub fn unlock_entities(&mut self, owner: InstanceKey, now: Timestamp) {
+        let locked = self.rows.iter().filter_map(|(key, row)| {
+            let lock = row.entity_lock.as_ref().filter(|lock| lock.owner.key == owner)?;
+            Some((*key, lock.critical_section.clone()))
+        });
+        for (key, critical_section) in locked.collect::<Vec<_>>() {
+            self.post(key, None, MessageBody::EntityUnlock { critical_section }, now, now);
+        }
     }
 
     /// Removes an instance's row and activities; its id is the caller's affair.
@@ -266,6 +315,7 @@ impl Store {
         row.output = reason.map(str::to_owned);
         let (parent, name) = (row.started.parent.clone(), row.started.name.clone());
         self.activities.retain(|_, activity| activity.task.key != key);
+        self.unlock_entities(key, now);
         if let Some(parent) = parent {
             self.tell_terminated(&parent, &name, reason, now);
         }
@@ -288,6 +338,15 @@ impl Store {
         }
     }
 
+    /// Tells the parent of a live instance that another one takes its id.
+    pub fn tell_replaced(&mut self, key: InstanceKey, now: Timestamp) {
+        let Some(row) = self.rows.get(&key).filter(|row| !row.status.is_terminal()) else { return };
+        if let Some(parent) = row.started.parent.clone() {
+            let name = row.started.name.clone();
+            self.tell_terminated(&parent, &name, Some("replaced by another instance"), now);
+        }
+    }
+
     fn tell_terminated(&mut self, parent: &ParentLink, name: &str, reason: Option<&str>, now: Timestamp) {
         let failure = everdure_core::FailureDetails::new(
             "OrchestrationTerminated",
@@ -302,17 +361,21 @@ impl Store {
 
     pub fn add_activity(&mut self, key: InstanceKey, activity: NewActivity, now: Timestamp) -> Option<ActivityId> {
         let row = self.rows.get(&key)?;
-        let NewActivity { dispatch, name, version, input, tags } = activity;
+        let NewActivity { dispatch, task_id, name, version, input, tags, trace } = activity;
         let task = ActivityTask {
             key,
             instance_id: row.started.instance_id.clone(),
             execution: row.execution,
             dispatch,
+            task_id,
             name,
             version,
             input,
             tags,
-            idempotency_key: format!("{}/{dispatch}", row.started.execution_id),
+            orchestration_version: row.started.version.clone(),
+            trace,
+            execution_id: row.started.execution_id,
+            idempotency_key: row.started.execution_id.idempotency_key(dispatch),
         };
         let id = ActivityId(self.next_number());
         self.activities.insert(id, ActivityRow { task, visible_at: now, locked_by: None, attempt: 0 });

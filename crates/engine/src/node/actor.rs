@@ -1,21 +1,22 @@
 //! The actor of a resident instance: the only one who decides what its next turn sees.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use everdure_core::{
-    Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, ChildOutcome, Demote, DemoteOutcome,
-    DispatchId, EventData, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InboxItem, Landed, Message,
-    MessageBody, MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
+    Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, Demote, DemoteOutcome, DispatchId,
+    EventData, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody,
+    MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::incarnation::Incarnation;
+use super::rooms::Rooms;
 use super::{activities, handover};
-use crate::{LiveOrchestration, NewTurn};
+use crate::{Ack, ActivityReturn, LiveOrchestration, NewTurn, TurnFault};
 
 /// How long an actor must have waited before it makes place for others.
 const YIELD_AFTER: Duration = Duration::from_secs(1);
@@ -25,24 +26,24 @@ pub(super) enum Mail {
     Messages(Vec<Message>),
     /// There is mail in the store.
     Look,
-    Completed(DispatchId, Result<Option<String>, FailureDetails>),
+    Completed(DispatchId, ActivityReturn),
     GiveUp,
     /// Others need the place: an actor that only waits goes.
     Yield,
 }
 
-struct Running {
+pub(super) struct Running {
     activity: NewActivity,
     cancel: CancellationToken,
 }
 
 pub(super) struct Actor {
-    node: Arc<Incarnation>,
+    pub(super) node: Arc<Incarnation>,
     pub state: RuntimeState,
     claim: i32,
     mail: mpsc::UnboundedSender<Mail>,
-    received: mpsc::UnboundedReceiver<Mail>,
-    inbox: Vec<InboxItem>,
+    pub(super) received: mpsc::UnboundedReceiver<Mail>,
+    pub(super) inbox: Vec<InboxItem>,
     /// Results that the turn under way has taken and the store does not have: should it fail, they are given back.
     in_turn: Vec<MessageBody>,
     /// Whether there was mail before the first turn.
@@ -50,8 +51,14 @@ pub(super) struct Actor {
     /// The turns that a new live orchestration has to see again.
     pub history: Vec<HistoryTurn>,
     live: Option<Box<dyn LiveOrchestration>>,
-    running: BTreeMap<DispatchId, Running>,
+    pub(super) running: BTreeMap<DispatchId, Running>,
     seen: BTreeSet<MessageNumber>,
+    /// Mail that came while a turn ran.
+    pub(super) waiting: VecDeque<Mail>,
+    /// Activities that nobody here takes any more.
+    pub(super) given_back: BTreeSet<DispatchId>,
+    /// Who waits to hear that a result that was taken is durable.
+    pub(super) untold: BTreeMap<DispatchId, Ack>,
     /// Since when it has had nothing to do.
     idle_since: Instant,
 }
@@ -83,6 +90,9 @@ impl Actor {
             live: None,
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
+            waiting: VecDeque::new(),
+            given_back: BTreeSet::new(),
+            untold: BTreeMap::new(),
             idle_since: Instant::now(),
         }
     }
@@ -96,7 +106,7 @@ impl Actor {
     }
 
     async fn step(&mut self) -> Next {
-        while let Ok(mail) = self.received.try_recv() {
+        while let Some(mail) = self.waiting.pop_front().or_else(|| self.received.try_recv().ok()) {
             if let Next::End = self.take(mail).await {
                 return Next::End;
             }
@@ -132,10 +142,10 @@ impl Actor {
     async fn take(&mut self, mail: Mail) -> Next {
         match mail {
             Mail::Messages(messages) => self.receive(messages),
-            Mail::Completed(dispatch, outcome) => {
-                if self.running.remove(&dispatch).is_some() {
-                    let at = self.node.backend.now();
-                    self.inbox.push(InboxItem::Completion { dispatch, at, outcome });
+            Mail::Completed(dispatch, returned) => {
+                self.complete(dispatch, returned).await;
+                if !self.given_back.is_empty() {
+                    return self.step_aside().await;
                 }
             }
             Mail::Look => self.look(),
@@ -171,6 +181,13 @@ impl Actor {
     }
 
     async fn turn(&mut self, turn: OpenTurn) -> Next {
+        let begun = Instant::now();
+        let next = self.take_turn(turn).await;
+        metrics::histogram!("everdure_turn_seconds", "kind" => "orchestration").record(begun.elapsed());
+        next
+    }
+
+    async fn take_turn(&mut self, turn: OpenTurn) -> Next {
         let actions = if turn.runs_user_code(&self.state) {
             let node = Arc::clone(&self.node);
             let watched = node.turns.watch(self.failing("the turn did not end within its deadline", false));
@@ -178,12 +195,21 @@ impl Actor {
             drop(watched);
             match decided {
                 Ok(Ok(actions)) => actions,
-                Ok(Err(reason)) => return self.give_up_failing(&reason, false).await,
+                Ok(Err(TurnFault::NotTaken)) => return self.step_aside().await,
+                // Its code would decide the same again: whoever looks at it is told at once.
+                Ok(Err(TurnFault::Unusable(reason))) => fail(FailureDetails::new("InvalidAction", reason)),
+                Ok(Err(TurnFault::Failed(reason))) => return self.give_up_failing(&reason, false).await,
                 Err(_) => return self.give_up_failing("the turn did not end within its deadline", false).await,
             }
         } else {
             TurnActions::default()
         };
+        let mut turn = turn;
+        if let Some(seen) = actions.events_seen {
+            turn.put_back(seen, &mut self.inbox);
+            let again = self.completed_here();
+            self.in_turn.retain(|body| body.dispatch().is_none_or(|dispatch| !again.contains(&dispatch)));
+        }
         let again = turn.clone();
         let applied = turn.clone().apply(&self.state, self.node.node, self.claim, actions).or_else(|error| {
             let failing = fail(FailureDetails::new("InvalidAction", error.to_string()));
@@ -195,7 +221,8 @@ impl Actor {
                 Err(rejected) => self.fail_instead(again, rejected).await,
             },
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "a failure could not be recorded");
+                let (hub, instance) = (self.node.hub(), &self.state.started.instance_id);
+                tracing::error!(error = &error as &dyn std::error::Error, hub, %instance, "a failure could not be recorded");
                 self.give_up_failing(&format!("a failure could not be recorded: {error}"), false).await
             }
         }
@@ -205,13 +232,13 @@ impl Actor {
     ///
     /// # Errors
     /// Why it could not be run here.
-    async fn decide(&mut self, turn: &OpenTurn) -> Result<TurnActions, String> {
+    async fn decide(&mut self, turn: &OpenTurn) -> Result<TurnActions, TurnFault> {
         let mut live = match self.live.take() {
             Some(live) => live,
             None => {
                 let started = &self.state.started;
-                let known = self.node.registry.orchestration(&started.name, started.version.as_deref());
-                let executor = known.ok_or_else(|| format!("no worker here takes '{}'", started.name))?;
+                let known = self.node.workers.orchestration(&started.name, started.version.as_deref());
+                let executor = known.ok_or(TurnFault::NotTaken)?;
                 let mut live = executor.begin(started);
                 for past in &self.history {
                     if let Err(failure) = live.replay(past).await {
@@ -225,29 +252,36 @@ impl Actor {
             }
         };
         let new = NewTurn { number: turn.number(), time: turn.time(), events: turn.events() };
-        match live.run_turn(new).await {
-            Ok(actions) => {
-                self.live = self.node.options.keep_live.then_some(live);
-                Ok(actions)
+        let decided = {
+            let mut deciding = live.run_turn(new);
+            loop {
+                tokio::select! {
+                    biased;
+                    decided = &mut deciding => break decided,
+                    Some(mail) = self.received.recv() => self.take_aside(mail).await,
+                }
             }
-            Err(fault) => {
-                tracing::warn!(error = &fault as &dyn std::error::Error, "backing off");
-                Err(fault.to_string())
-            }
+        };
+        let ran = matches!(decided, Ok(_) | Err(TurnFault::Unusable(_)));
+        self.live = (ran && self.node.options.keep_live).then_some(live);
+        if let Err(fault @ (TurnFault::Failed(_) | TurnFault::Unusable(_))) = &decided {
+            let (hub, instance) = (self.node.hub(), &self.state.started.instance_id);
+            tracing::warn!(error = fault as &dyn std::error::Error, hub, %instance, "a turn failed");
         }
+        decided
     }
 
     /// A turn that cannot be stored fails its orchestration, visibly. If not even that can be stored, what came in is
     /// to blame: the instance is set aside, and an operator has to look.
     async fn fail_instead(&mut self, turn: OpenTurn, rejected: FailureDetails) -> Next {
         let instance = self.state.started.instance_id.clone();
-        tracing::error!(%rejected, %instance, "a turn cannot be stored; its orchestration fails");
+        tracing::error!(%rejected, hub = self.node.hub(), %instance, "a turn cannot be stored; its orchestration fails");
         if let Ok(checkpoint) = turn.apply(&self.state, self.node.node, self.claim, fail(rejected))
             && let Ok(next) = self.write(checkpoint).await
         {
             return next;
         }
-        tracing::error!(%instance, "its failure cannot be stored either; it is set aside");
+        tracing::error!(hub = self.node.hub(), %instance, "its failure cannot be stored either; it is set aside");
         self.give_up_failing("neither its turn nor the failure of it can be stored", true).await
     }
 
@@ -263,7 +297,7 @@ impl Actor {
                 || running > 0 && checkpoint.next_execution.is_none()
                 || checkpoint.next_execution.is_some()
                 || !self.inbox.is_empty());
-        self.welcome_children(&mut checkpoint);
+        self.node.welcome_children(&mut checkpoint);
         let landed = loop {
             match self.node.backend.checkpoint(checkpoint.clone()).await {
                 Ok(CheckpointOutcome::Landed(landed)) => break landed,
@@ -273,7 +307,8 @@ impl Actor {
                 Err(BackendError::NodeGone) => return Ok(Next::End),
                 Ok(CheckpointOutcome::Rejected(failure)) => return Err(failure),
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "could not write a turn; trying again");
+                    let (hub, instance) = (self.node.hub(), &checkpoint.instance_id);
+                    tracing::warn!(error = &error as &dyn std::error::Error, hub, %instance, "could not write a turn; trying again");
                     tokio::time::sleep(self.node.options.retry_after).await;
                 }
             }
@@ -283,30 +318,23 @@ impl Actor {
 
     /// Takes out of the checkpoint the activities that start here as soon as it is durable.
     fn place(&self, checkpoint: &mut Checkpoint) -> Vec<(NewActivity, OwnedSemaphorePermit)> {
+        let activities = std::mem::take(&mut checkpoint.activities);
+        let mut rooms = Rooms::new(|name, version| self.node.activity_room(name, version));
+        let permits: Vec<_> = activities
+            .iter()
+            .map(|activity| {
+                let version = activity.version.as_deref().or(self.state.started.version.as_deref());
+                rooms.take(&activity.name, version).then(|| self.node.accept_activity()).flatten()
+            })
+            .collect();
         let mut local = Vec::new();
-        let mut rows = Vec::new();
-        for activity in std::mem::take(&mut checkpoint.activities) {
-            match self.accept(&activity) {
+        for (activity, permit) in activities.into_iter().zip(permits) {
+            match permit {
                 Some(permit) => local.push((activity, permit)),
-                None => rows.push(activity),
+                None => checkpoint.activities.push(activity),
             }
         }
-        checkpoint.activities = rows;
         local
-    }
-
-    fn accept(&self, activity: &NewActivity) -> Option<OwnedSemaphorePermit> {
-        self.node.registry.activity(&activity.name, activity.version.as_deref())?;
-        self.node.accept_activity()
-    }
-
-    fn welcome_children(&self, checkpoint: &mut Checkpoint) {
-        let mut room = if self.node.draining.is_cancelled() { 0 } else { self.node.room() };
-        for child in &mut checkpoint.children {
-            let known = self.node.registry.orchestration(&child.name, child.version.as_deref()).is_some();
-            child.born_claimed = known && room > 0;
-            room = room.saturating_sub(usize::from(child.born_claimed));
-        }
     }
 
     fn landed(
@@ -317,22 +345,28 @@ impl Actor {
     ) -> Next {
         self.in_turn.clear();
         self.idle_since = Instant::now();
-        let mut newborn = BTreeSet::new();
-        for (child, outcome) in checkpoint.children.into_iter().zip(&landed.children) {
-            if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
-                newborn.insert(*key);
-                self.node.admit_newborn(*key, child.into_started());
-            }
+        if let Some(live) = &mut self.live {
+            let events = &checkpoint.events;
+            live.settled(NewTurn { number: checkpoint.turn + 1, time: checkpoint.time, events });
         }
+        let newborn = self.node.admit_children(checkpoint.children, &landed.children);
         for dispatch in &checkpoint.cancelled {
             self.stop(*dispatch);
+        }
+        if checkpoint.status.is_terminal() {
+            metrics::counter!("everdure_ended_total", "status" => checkpoint.status.to_string()).increment(1);
+        }
+        match checkpoint.status.is_terminal() || checkpoint.next_execution.is_some() {
+            true => self.tell_all(),
+            false => self.tell(checkpoint.events.iter().filter_map(|event| event.data.answers())),
         }
         let turn = checkpoint.turn + 1;
         match checkpoint.next_execution {
             Some(next) => self.continue_as_new(turn, next),
             None => {
                 if let Err(error) = self.state.fold(turn, checkpoint.time, &checkpoint.events) {
-                    tracing::error!(error = &error as &dyn std::error::Error, "memory and store disagree");
+                    let (hub, instance) = (self.node.hub(), &self.state.started.instance_id);
+                    tracing::error!(error = &error as &dyn std::error::Error, hub, %instance, "memory and store disagree");
                     return Next::End;
                 }
                 if !self.node.options.keep_live {
@@ -345,10 +379,7 @@ impl Actor {
         }
         let (own, others): (Vec<_>, Vec<_>) = landed.delivered.into_iter().partition(|sent| sent.key == self.state.key);
         self.receive(own.into_iter().map(|sent| sent.message).collect());
-        let (at_once, ordered): (Vec<_>, Vec<_>) =
-            others.into_iter().partition(|sent| newborn.contains(&sent.key) || sent.message.body.dispatch().is_some());
-        self.node.deliver_sent(at_once);
-        ordered.iter().for_each(|sent| self.node.look(sent.key));
+        self.node.deliver_written(others, &newborn);
         if self.looks {
             self.look();
         }
@@ -379,7 +410,8 @@ impl Actor {
     /// Starts what a former holder had started: the same step, under the same key.
     pub fn dispatch_again(&mut self, open: Vec<NewActivity>) {
         for activity in open {
-            let known = self.node.registry.activity(&activity.name, activity.version.as_deref()).is_some();
+            let version = activity.version.as_deref().or(self.state.started.version.as_deref());
+            let known = self.node.workers.activity(&activity.name, version).is_some();
             // More than is welcome when many come back at once; they wait for their places in memory.
             let permit = Arc::clone(&self.node.accepted).try_acquire_owned().ok();
             if known {
@@ -422,11 +454,15 @@ impl Actor {
             key: self.state.key,
             instance_id: self.state.started.instance_id.clone(),
             execution: self.state.execution,
+            execution_id: self.state.started.execution_id,
             dispatch: activity.dispatch,
+            task_id: activity.task_id,
             name: activity.name.clone(),
             version: activity.version.clone(),
             input: activity.input.clone(),
             tags: activity.tags.clone(),
+            orchestration_version: self.state.started.version.clone(),
+            trace: activity.trace.clone(),
             idempotency_key: self.state.idempotency_key(activity.dispatch),
         }
     }
@@ -446,16 +482,22 @@ impl Actor {
     async fn end_with(&mut self, request: Demote) -> Next {
         // From here on others may run what waits for a place here.
         self.running.values().for_each(|running| running.cancel.cancel());
-        handover::demote(&self.node, request).await;
+        if let Some(DemoteOutcome::Released { .. }) = handover::demote(&self.node, request).await {
+            self.tell_all();
+        }
         Next::End
     }
 
     /// Ends the residency of an instance that waits for activities here, and for nothing else: they go on running, as
-    /// rows that this node holds, and their results go the way of rows.
+    /// rows that this node holds, and their results go the way of rows. What nobody here takes is for others.
     async fn step_aside(&mut self) -> Next {
+        self.take_waiting_results();
         let mut request = self.demotion();
-        request.running = std::mem::take(&mut request.activities);
+        (request.activities, request.running) = std::mem::take(&mut request.activities)
+            .into_iter()
+            .partition(|activity| self.given_back.contains(&activity.dispatch));
         if let Some(DemoteOutcome::Released { running }) = handover::demote(&self.node, request).await {
+            self.tell_all();
             let (_, nothing) = mpsc::unbounded_channel();
             let received = std::mem::replace(&mut self.received, nothing);
             let kept = running.into_iter().filter_map(|(dispatch, id)| {
@@ -474,15 +516,6 @@ impl Actor {
     }
 
     fn demotion(&self) -> Demote {
-        let completions = self.inbox.iter().filter_map(|item| match item {
-            InboxItem::Completion { dispatch, outcome: Ok(result), .. } => {
-                Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
-            }
-            InboxItem::Completion { dispatch, outcome: Err(failure), .. } => {
-                Some(MessageBody::TaskFailed { dispatch: *dispatch, failure: failure.clone() })
-            }
-            InboxItem::Message(_) => None,
-        });
         Demote {
             key: self.state.key,
             instance_id: self.state.started.instance_id.clone(),
@@ -492,7 +525,7 @@ impl Actor {
             execution: self.state.execution,
             activities: self.running.values().map(|running| running.activity.clone()).collect(),
             running: Vec::new(),
-            completions: self.in_turn.iter().cloned().chain(completions).collect(),
+            completions: self.in_turn.iter().cloned().chain(self.unseen_results()).collect(),
             retry_after: None,
             failure: None,
         }
@@ -513,5 +546,5 @@ fn completion(event: &EventData) -> Option<MessageBody> {
 }
 
 fn fail(failure: FailureDetails) -> TurnActions {
-    TurnActions { actions: vec![Action { id: -1, kind: ActionKind::Fail { failure } }], custom_status: None }
+    TurnActions { actions: vec![Action { id: -1, kind: ActionKind::Fail { failure } }], ..TurnActions::default() }
 }

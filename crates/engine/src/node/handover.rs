@@ -7,15 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use everdure_core::{
-    ActivityId, BackendError, CompleteActivity, Demote, DemoteOutcome, DispatchId, MessageBody, RuntimeState,
-};
+use everdure_core::{ActivityId, BackendError, CompleteActivity, Demote, DemoteOutcome, DispatchId, RuntimeState};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 use super::activities;
 use super::actor::Mail;
 use super::incarnation::Incarnation;
+use crate::{ActivityOutcome, ActivityReturn};
 
 /// Gives an instance up until the store has answered; `None` when the node has gone.
 pub(super) async fn demote(node: &Incarnation, request: Demote) -> Option<DemoteOutcome> {
@@ -26,6 +25,8 @@ pub(super) async fn demote(node: &Incarnation, request: Demote) -> Option<Demote
             Err(error) => {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
+                    hub = node.hub(),
+                    instance = %request.instance_id,
                     "could not give an instance back; trying again"
                 );
                 tokio::time::sleep(node.options.retry_after).await;
@@ -50,15 +51,30 @@ pub(super) fn hand_over(
             let Some(Some(mail)) = node.ended.run_until_cancelled(received.recv()).await else { return };
             let Mail::Completed(dispatch, outcome) = mail else { continue };
             let Some(id) = left.remove(&dispatch) else { continue };
-            let body = match outcome {
-                Ok(result) => MessageBody::TaskCompleted { dispatch, result },
-                Err(failure) => MessageBody::TaskFailed { dispatch, failure },
-            };
             let (node, instance_id) = (Arc::clone(&node), instance_id.clone());
             tokio::spawn(async move {
-                let completion =
-                    CompleteActivity { id, attempt: 1, node: node.node, key, instance_id, execution, body };
-                node.ended.clone().run_until_cancelled(activities::deliver(&node, completion)).await;
+                let deliver = async {
+                    let ActivityReturn { outcome, ack, .. } = outcome;
+                    let ended = match outcome {
+                        ActivityOutcome::Ended(ended) => ended,
+                        ActivityOutcome::GivenBack => return activities::give_back(&node, id, 1, None).await,
+                        ActivityOutcome::NotRun(reason) => {
+                            return activities::give_back(&node, id, 1, Some(reason)).await;
+                        }
+                    };
+                    let body = activities::result(dispatch, ended);
+                    let completion = CompleteActivity {
+                        id: Some(id),
+                        attempt: 1,
+                        node: node.node,
+                        key,
+                        instance_id,
+                        execution,
+                        body,
+                    };
+                    activities::deliver(&node, completion, ack).await;
+                };
+                node.ended.clone().run_until_cancelled(deliver).await;
                 node.forget_row(id);
             });
         }

@@ -1,23 +1,27 @@
 //! One life of a node under one id: its signs of life, its actors, and its end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use everdure_core::{
-    ActivityId, Backend, BackendError, BackendResult, CreateInstance, CreateOutcome, ExecutionStarted, InstanceKey,
-    Message, NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome, Sent,
+    ActivityId, Backend, BackendError, BackendResult, Checkpoint, ChildOutcome, CreateInstance, CreateOutcome,
+    ExecutionStarted, InstanceKey, Message, NewChild, NodeId, RegisterNode, RuntimeState, SendMessage, SendOutcome,
+    Sent,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::{Actor, Mail};
+use super::finished::finished;
 use super::options::NodeOptions;
+use super::rooms::Rooms;
+use super::signs::Signs;
 use super::watch::Turns;
-use crate::Registry;
+use crate::Workers;
 
 /// How often a node that runs activities with rows asks whether they are still wanted.
 const LOST: Duration = Duration::from_secs(2);
@@ -49,7 +53,7 @@ struct Residents {
 pub(super) struct Incarnation {
     pub node: NodeId,
     pub backend: Arc<dyn Backend>,
-    pub registry: Arc<Registry>,
+    pub workers: Arc<dyn Workers>,
     pub options: NodeOptions,
     /// Places for running activities.
     pub places: Arc<Semaphore>,
@@ -59,7 +63,7 @@ pub(super) struct Incarnation {
     pub draining: CancellationToken,
     /// Nothing any more.
     pub ended: CancellationToken,
-    last_renewed: Mutex<Instant>,
+    signs: Mutex<Signs>,
     live_nodes: AtomicU32,
     /// Turns under way.
     pub turns: Turns,
@@ -75,21 +79,21 @@ pub(super) struct Incarnation {
 impl Incarnation {
     pub async fn begin(
         backend: &Arc<dyn Backend>,
-        registry: &Arc<Registry>,
+        workers: &Arc<dyn Workers>,
         options: NodeOptions,
     ) -> BackendResult<Arc<Self>> {
         let sent = Instant::now();
-        let lease = backend.register_node(RegisterNode { lease: options.lease, address: None }).await?;
+        let lease = backend.register_node(RegisterNode { lease: options.lease, address: workers.address() }).await?;
         Ok(Arc::new(Self {
             node: lease.node,
             backend: Arc::clone(backend),
-            registry: Arc::clone(registry),
+            workers: Arc::clone(workers),
             options,
             places: Arc::new(Semaphore::new(options.max_activities)),
             accepted: Arc::new(Semaphore::new(options.max_activities + options.activity_backlog)),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
-            last_renewed: Mutex::new(sent),
+            signs: Mutex::new(Signs::new(options.lease, sent)),
             live_nodes: AtomicU32::new(lease.live_nodes),
             turns: Turns::default(),
             residents: Mutex::default(),
@@ -116,23 +120,41 @@ impl Incarnation {
 
     /// Renews the lease thrice in its time, and takes over from those who no longer do.
     async fn stay_alive(&self) -> Ending {
+        let mut pause = self.signs().every();
         loop {
-            tokio::time::sleep(self.options.lease / 3).await;
+            tokio::time::sleep(pause).await;
             let sent = Instant::now();
             match self.backend.renew_node(self.node).await {
                 Ok(lease) => {
-                    *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner) = sent;
+                    self.signs().given(sent, Instant::now());
                     self.live_nodes.store(lease.live_nodes, Ordering::Relaxed);
+                    pause = self.signs().every();
                 }
                 Err(BackendError::NodeGone) => return Ending::LeaseLost,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "no sign of life given");
+                    tracing::warn!(error = &error as &dyn std::error::Error, hub = self.hub(), "no sign of life given");
+                    // When the store is back, whoever reaches it first sees how long the others have been silent.
+                    pause = self.signs().every().min(self.options.poll);
+                    continue;
                 }
             }
-            if let Err(error) = self.backend.reap_nodes().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "could not look for dead nodes");
+            if !self.signs().silence_counts(Instant::now()) {
+                continue;
+            }
+            // Tried for longer, it could come after an outage that began just now.
+            let reaped = tokio::time::timeout(pause, self.backend.reap_nodes()).await;
+            if let Ok(Err(error)) = reaped {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    hub = self.hub(),
+                    "could not look for dead nodes"
+                );
             }
         }
+    }
+
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.signs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Once a minute, rows that memory does not know are released: left over from claims whose answer was lost.
@@ -171,10 +193,14 @@ impl Incarnation {
             tokio::time::sleep(self.options.expire_every).await;
             loop {
                 match self.backend.purge_expired(EXPIRED_AT_ONCE).await {
-                    Ok(outcome) if outcome.purged > 0 && !outcome.complete => tokio::time::sleep(BETWEEN_PURGES).await,
+                    Ok(outcome) if !outcome.complete => tokio::time::sleep(BETWEEN_PURGES).await,
                     Ok(_) => break,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "could not purge what has expired");
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            hub = self.hub(),
+                            "could not purge what has expired"
+                        );
                         break;
                     }
                 }
@@ -185,24 +211,55 @@ impl Incarnation {
     async fn release_unknown(&self) {
         let known = self.residents().actors.keys().copied().collect();
         if let Err(error) = self.backend.release_unknown(self.node, known, TIDY).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not release what memory does not know");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                hub = self.hub(),
+                "could not release what memory does not know"
+            );
         }
         let known = self.rows().keys().copied().collect();
         if let Err(error) = self.backend.release_unknown_activities(self.node, known, TIDY).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "could not release unknown activities");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                hub = self.hub(),
+                "could not release unknown activities"
+            );
         }
     }
 
     /// Whether the lease is certain, counted from the moment at which the last good sign of life was sent.
     pub fn is_alive(&self) -> bool {
-        let sent = *self.last_renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        sent.elapsed() < self.options.lease
+        self.signs().are_fresh(Instant::now())
+    }
+
+    /// The task hub, for the log.
+    pub fn hub(&self) -> &str {
+        self.backend.hub()
+    }
+
+    /// Whether no other node lives, as far as it is known.
+    pub fn is_alone(&self) -> bool {
+        self.live_nodes.load(Ordering::Relaxed) <= 1
+    }
+
+    /// How many more of an activity may be given to the workers here: what they take now; while no other node lives, a
+    /// backlog besides.
+    pub fn activity_room(&self, name: &str, version: Option<&str>) -> usize {
+        let Some(free) = self.workers.activity_room(name, version) else { return 0 };
+        match self.is_alone() {
+            true => {
+                free.saturating_add(self.options.activity_backlog.saturating_sub(self.workers.waiting_activities()))
+            }
+            false => free,
+        }
     }
 
     /// A place for an activity without a row; `None` when the node has enough of them.
     pub fn accept_activity(&self) -> Option<OwnedSemaphorePermit> {
-        let alone = self.live_nodes.load(Ordering::Relaxed) <= 1;
-        let waiting = if alone { 0 } else { self.options.activity_backlog.saturating_sub(self.options.max_activities) };
+        let waiting = match self.is_alone() {
+            true => 0,
+            false => self.options.activity_backlog.saturating_sub(self.options.max_activities),
+        };
         if self.draining.is_cancelled() || self.accepted.available_permits() <= waiting {
             return None;
         }
@@ -237,6 +294,16 @@ impl Incarnation {
         drop(residents);
         let ended = self.ended.clone();
         tokio::spawn(async move { ended.run_until_cancelled(actor.run()).await });
+    }
+
+    /// Mail for an instance that this node holds from now on without an actor: who calls takes what comes.
+    pub fn welcome(&self, key: InstanceKey) -> (mpsc::UnboundedSender<Mail>, mpsc::UnboundedReceiver<Mail>) {
+        let (mail, received) = mpsc::unbounded_channel();
+        let mut residents = self.residents();
+        // The claim has brought all that waits.
+        residents.early_mail.remove(&key);
+        residents.actors.insert(key, mail.clone());
+        (mail, received)
     }
 
     /// Starts an instance that was born held by this node, from memory.
@@ -297,28 +364,81 @@ impl Incarnation {
         }
     }
 
-    pub async fn create_instance(self: &Arc<Self>, mut request: CreateInstance) -> BackendResult<CreateOutcome> {
-        let known = self.registry.orchestration(&request.name, request.version.as_deref()).is_some();
-        let welcome = known && self.room() > 0 && self.is_alive() && !self.draining.is_cancelled();
-        request.born_claimed = (welcome && request.scheduled_start.is_none()).then_some(self.node);
-        let started = request.started();
-        let outcome = self.backend.create_instance(request).await?;
-        if let CreateOutcome::Created { key, born_claimed: true, .. } = outcome {
-            self.admit_newborn(key, started);
+    /// Hands on what a checkpoint wrote to instances that this node holds: answers and the mail of the `newborn` from
+    /// memory; all else comes in its order by the next claim.
+    pub fn deliver_written(&self, written: Vec<Sent>, newborn: &BTreeSet<InstanceKey>) {
+        let (at_once, ordered): (Vec<_>, Vec<_>) =
+            written.into_iter().partition(|sent| newborn.contains(&sent.key) || sent.message.body.dispatch().is_some());
+        self.deliver_sent(at_once);
+        ordered.iter().for_each(|sent| self.look(sent.key));
+    }
+
+    /// Has the children of a checkpoint that workers here take be born held by this node, as far as there is room.
+    pub fn welcome_children(&self, checkpoint: &mut Checkpoint) {
+        if checkpoint.children.is_empty() || self.draining.is_cancelled() {
+            return;
         }
-        Ok(outcome)
+        let mut room = self.room();
+        let mut rooms = Rooms::new(|name, version| self.workers.orchestration_room(name, version));
+        let welcome = checkpoint.children.iter().map(|child| {
+            let starts = child.scheduled_start.is_none() && room > 0;
+            let welcome = starts && rooms.take(&child.name, child.version.as_deref());
+            room -= usize::from(welcome);
+            welcome
+        });
+        let welcome: Vec<_> = welcome.collect();
+        for (child, welcome) in checkpoint.children.iter_mut().zip(welcome) {
+            child.born_claimed = welcome;
+        }
+    }
+
+    /// Starts the children of a checkpoint that were born held by this node; returns their keys.
+    pub fn admit_children(
+        self: &Arc<Self>,
+        children: Vec<NewChild>,
+        outcomes: &[ChildOutcome],
+    ) -> BTreeSet<InstanceKey> {
+        let mut newborn = BTreeSet::new();
+        for (child, outcome) in children.into_iter().zip(outcomes) {
+            if let (true, ChildOutcome::Created(key)) = (child.born_claimed, outcome) {
+                newborn.insert(*key);
+                self.admit_newborn(*key, child.into_started());
+            }
+        }
+        newborn
+    }
+
+    /// An instance that was born held by this node gets its actor, also when the caller goes away meanwhile.
+    pub async fn create_instance(self: &Arc<Self>, mut request: CreateInstance) -> BackendResult<CreateOutcome> {
+        let taken = self.workers.orchestration_room(&request.name, request.version.as_deref()) > 0;
+        let welcome = taken && self.room() > 0 && self.is_alive() && !self.draining.is_cancelled();
+        request.born_claimed = (welcome && request.scheduled_start.is_none()).then_some(self.node);
+        let node = Arc::clone(self);
+        finished(async move {
+            let started = request.started();
+            let outcome = node.backend.create_instance(request).await?;
+            if let CreateOutcome::Created { key, born_claimed: true, .. } = outcome {
+                node.admit_newborn(key, started);
+            }
+            Ok(outcome)
+        })
+        .await
     }
 
     /// The message goes the way of all mail: handed over here, it could overtake one that its sender sent before by
     /// another way and that still waits in the store, a resumption the suspension that it ends.
-    pub async fn send_message(&self, request: SendMessage) -> BackendResult<SendOutcome> {
-        let outcome = self.backend.send_message(request).await?;
-        if let SendOutcome::Sent { key, held_by: Some(node), .. } = outcome
-            && node == self.node
-        {
-            self.look(key);
-        }
-        Ok(outcome)
+    pub async fn send_message(self: &Arc<Self>, request: SendMessage) -> BackendResult<SendOutcome> {
+        let node = Arc::clone(self);
+        finished(async move {
+            let outcome = node.backend.send_message(request).await?;
+            if let SendOutcome::Sent { key, held_by: Some(holder), .. } = outcome
+                && holder == node.node
+            {
+                node.look(key);
+            }
+            Ok(outcome)
+        })
+        .await
     }
 
     /// Has the next claim fetch the mail of an instance as soon as it can see it.

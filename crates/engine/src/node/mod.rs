@@ -7,19 +7,24 @@
 mod activities;
 mod actor;
 mod claims;
+mod entities;
+mod finished;
 mod handover;
 mod incarnation;
 mod options;
+mod results;
+mod rooms;
+mod signs;
 mod watch;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use everdure_core::{Backend, BackendResult, CreateInstance, CreateOutcome, SendMessage, SendOutcome};
+use everdure_core::{Backend, BackendResult, CreateInstance, CreateOutcome, NodeId, SendMessage, SendOutcome};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Registry;
+use crate::Workers;
 use incarnation::{Ending, Incarnation};
 pub use options::NodeOptions;
 
@@ -36,13 +41,16 @@ impl Node {
     ///
     /// # Errors
     /// What the backend answers to the registration.
-    pub async fn start(backend: Arc<dyn Backend>, registry: Registry, options: NodeOptions) -> BackendResult<Self> {
-        let registry = Arc::new(registry);
-        let first = Incarnation::begin(&backend, &registry, options).await?;
+    pub async fn start(
+        backend: Arc<dyn Backend>,
+        workers: Arc<dyn Workers>,
+        options: NodeOptions,
+    ) -> BackendResult<Self> {
+        let first = Incarnation::begin(&backend, &workers, options).await?;
         let current = Arc::new(Mutex::new(first));
         let stopping = CancellationToken::new();
         let supervisor =
-            tokio::spawn(supervise(Arc::clone(&backend), registry, options, Arc::clone(&current), stopping.clone()));
+            tokio::spawn(supervise(Arc::clone(&backend), workers, options, Arc::clone(&current), stopping.clone()));
         Ok(Self { backend, current, stopping, supervisor })
     }
 
@@ -84,6 +92,18 @@ impl NodeHandle {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The id under which the node works now.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        self.incarnation().node
+    }
+
+    /// Whether no other node lives, as far as the last sign of life has told.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.incarnation().is_alone()
+    }
+
     /// Creates an instance; the node takes it at once when it has room and a worker for it.
     ///
     /// # Errors
@@ -112,7 +132,7 @@ impl Drop for Node {
 /// Begins a new incarnation whenever one has lost its lease.
 async fn supervise(
     backend: Arc<dyn Backend>,
-    registry: Arc<Registry>,
+    workers: Arc<dyn Workers>,
     options: NodeOptions,
     current: Arc<Mutex<Arc<Incarnation>>>,
     stopping: CancellationToken,
@@ -126,12 +146,16 @@ async fn supervise(
         };
         running.end();
         let Ending::LeaseLost = ending;
-        tracing::warn!(node = %running.node, "lease lost; everything in memory is dropped");
+        tracing::warn!(hub = backend.hub(), node = %running.node, "lease lost; everything in memory is dropped");
         let next = loop {
-            match Incarnation::begin(&backend, &registry, options).await {
+            match Incarnation::begin(&backend, &workers, options).await {
                 Ok(next) => break next,
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot register; trying again");
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        hub = backend.hub(),
+                        "cannot register; trying again"
+                    );
                     tokio::time::sleep(options.poll).await;
                 }
             }

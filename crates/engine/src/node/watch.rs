@@ -53,6 +53,7 @@ pub(super) async fn watch(node: &Arc<Incarnation>) {
         let Some(since) = Instant::now().checked_sub(deadline) else { continue };
         for demote in node.turns.overdue(since) {
             tracing::error!(
+                hub = node.hub(),
                 instance = %demote.instance_id,
                 "a turn did not end in {deadline:?}: the instance is given back. Orchestrations must not block: look \
                  for loops without an end and for blocking calls in its code"
@@ -60,7 +61,9 @@ pub(super) async fn watch(node: &Arc<Incarnation>) {
             node.forget(demote.key);
             match node.backend.demote(demote).await {
                 Ok(_) | Err(BackendError::NodeGone) => {}
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "could not give it back"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, hub = node.hub(), "could not give it back")
+                }
             }
         }
     }

@@ -2,8 +2,10 @@
 --
 -- Three statements in this order, for under read committed each sees what was committed before it began: lock the
 -- rows, compare, write. p_kinds: 0 goes on and changes nothing that an index covers, 1 anything else, 2 continues
--- as new. p_consumed lists message numbers, p_consumed_items the place (from 1) of the turn that takes each.
--- p_steps: see _checkpoint_steps, with `next` {executionId, version, input} for kind 2.
+-- as new, 3 a batch of an entity, which leaves no history. p_consumed lists message numbers, p_consumed_items the place
+-- (from 1) of the turn that takes each.
+-- p_steps: see _checkpoint_steps, with `next` {executionId, version, input} for kind 2, and `entity`, see
+-- _checkpoint_entity, for kind 3.
 -- Outcomes: {codes: a letter each, details: [[place, steps' outcome]]}; L landed, X lost, E early, B busy.
 -- Locks: instances (by key; without p_wait it waits for none), messages, activities, history.
 create or replace function everdure._checkpoint(
@@ -111,7 +113,7 @@ begin
   set turn = i.turn + 1,
       updated_at = v_now,
       status = u.status,
-      custom_status = coalesce(u.custom_status, i.custom_status),
+      custom_status = nullif(coalesce(u.custom_status, i.custom_status), ''),
       output = u.output,
       failure = u.failure::json,
       completed_at = case when u.status in (1, 3, 5) then v_now end,
@@ -137,11 +139,16 @@ begin
     cross join lateral (select x.ctid as row from everdure.instances x where x.key = u.key limit 1) x
     where i.ctid = x.row and u.kind = 2 and v_codes[u.n] = 'L';
   end if;
+  if 3 = any (p_kinds) then
+    perform everdure._checkpoint_entity(u.key, u.steps::json -> 'entity', v_now)
+    from unnest(p_keys, p_kinds, p_steps) with ordinality u(key, kind, steps, n)
+    where u.kind = 3 and v_codes[u.n] = 'L';
+  end if;
   insert into everdure.history (key, execution, turn, at, events)
   select u.key, u.execution, u.turn + 1, u.at, u.events::json
   from unnest(p_keys, p_executions, p_turns, p_times, p_events, p_kinds)
        with ordinality u(key, execution, turn, at, events, kind, n)
-  where (u.kind <> 2 or v_kept) and v_codes[u.n] = 'L';
+  where (u.kind in (0, 1) or u.kind = 2 and v_kept) and v_codes[u.n] = 'L';
 
   perform everdure._add_outcomes('checkpoint', json_build_object(
     'codes', array_to_string(v_codes, ''), 'details', array_to_json(v_details)));

@@ -1,4 +1,5 @@
--- Delivers the results of activities that have rows. Outcomes: [code, number, microseconds of the time, holder]
+-- Delivers the results of activities. One without an id has no row: its orchestration is held by the node, which needs
+-- no other sign of the message than the outcome. Outcomes: [code, number, microseconds of the time, holder]
 -- each; codes: D delivered, L lost (the row is gone or was handed to somebody else, or nobody waits), B busy.
 -- Locks: instances (one after the other; without p_wait it waits for none), messages, activities.
 create or replace function everdure._complete_activities(
@@ -22,6 +23,16 @@ begin
     v_holder := null;
     if not p_keys[n] = any (v_locked) and exists (select from everdure.instances i where i.key = p_keys[n]) then
       v_code := 'B';
+    elsif p_ids[n] is null then
+      v_number := nextval('everdure.message_numbers');
+      insert into everdure.messages (key, number, execution, dispatch, sent_at, visible_at, body)
+      select i.key, v_number, i.execution, p_dispatches[n], v_now, v_now, p_bodies[n]::json
+      from everdure.instances i
+      where i.key = p_keys[n] and i.execution = p_executions[n] and i.locked_by = p_node;
+      if found then
+        v_code := 'D';
+        v_holder := p_node;
+      end if;
     else
       delete from everdure.activities a
       where a.id = p_ids[n] and a.attempt = p_attempts[n] and a.locked_by = p_node and a.key = p_keys[n];

@@ -16,6 +16,7 @@ declare
   v_item json;
   v_pause interval;
   v_failed interval;
+  v_end json;
 begin
   for n in 1 .. cardinality(p_keys) loop
     v_item := p_items[n]::json;
@@ -57,9 +58,22 @@ begin
           claimed_at = null,
           due_at = (
             select case when d.due_at is not null then greatest(d.due_at, v_now + v_pause) end
-            from (select case when i.turn = i.execution_turn then v_now
+            from (select case when left(i.name, 1) = '@'
+                              -- Hidden messages of an entity wait for its unlocking.
+                              then (select min(m.visible_at) from everdure.messages m
+                                    where m.key = i.key and m.visible_at < everdure._hidden())
+                              when i.turn = i.execution_turn then v_now
                               else (select min(m.visible_at) from everdure.messages m where m.key = i.key) end) d(due_at))
       where i.key = v_row.key;
+      -- Told to end while somebody had it: now that nobody has, it needs no worker for that.
+      for v_end in
+        select m.body from everdure.messages m
+        where m.key = v_row.key and m.body ->> 'type' = 'ExecutionTerminated' and left(v_row.name, 1) <> '@'
+        order by m.number limit 1
+      loop
+        perform everdure._terminate_unheld(
+          v_row.key, v_end ->> 'reason', coalesce((v_end ->> 'recurse')::boolean, false), v_now, p_wait);
+      end loop;
       v_outcomes := v_outcomes || json_build_array('R', v_running);
     end if;
   end loop;

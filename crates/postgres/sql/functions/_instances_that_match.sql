@@ -1,4 +1,5 @@
--- A query for the keys of the instances that match, as text, without order and limit. Every value in it is quoted.
+-- A query for the keys of the instances that match, entities left out, as text, without order and limit. Every value in
+-- it is quoted.
 -- p_filter: see _query_instances. With p_from only keys from there on, which are few: they are walked through. Without,
 -- the rarest condition that has an index is evaluated first, behind a fence (offset 0): an estimate of what is common
 -- must not lead through all rows. No locks.
@@ -8,7 +9,8 @@ language plpgsql as $$
 declare
   v_live constant smallint[] := '{0, 6, 7}';
   v_statuses smallint[] := array(select s::smallint from json_array_elements_text(p_filter -> 'statuses') s);
-  v_conditions text[] := array[format('i.hub_id = %s', p_hub), format('i.key < %s', p_before)];
+  v_conditions text[] := array[
+    format('i.hub_id = %s', p_hub), format('i.key < %s', p_before), 'left(i.name, 1) <> ''@'''];
   v_source text := 'everdure.instances';
   v_narrow text;
   v_plan json;

@@ -1,8 +1,9 @@
--- Removes at most p_limit finished instances. Returns how many, and whether nothing that matches is left.
+-- Removes at most p_limit finished instances, with p_recurse their sub-orchestrations that have ended as well. Returns
+-- how many, and whether nothing that matches is left.
 -- Locks: those of _purge_instances.
 create or replace function everdure._purge_finished(
   p_hub int, p_statuses smallint[], p_created_from timestamptz, p_created_to timestamptz, p_completed_to timestamptz,
-  p_limit int
+  p_limit int, p_recurse boolean
 ) returns table (purged bigint, complete boolean)
 language plpgsql as $$
 declare
@@ -17,7 +18,8 @@ begin
       and (p_completed_to is null or i.completed_at <= p_completed_to)
     order by i.completed_at limit p_limit + 1) f;
   complete := coalesce(cardinality(v_keys) <= p_limit, true);
-  purged := everdure._purge_instances(coalesce(v_keys[:p_limit], '{}'), false);
+  v_keys := coalesce(v_keys[:p_limit], '{}');
+  purged := everdure._purge_instances(case when p_recurse then everdure._with_children(p_hub, v_keys) else v_keys end, false);
   return next;
 end
 $$;

@@ -11,7 +11,7 @@ language plpgsql
 set enable_seqscan = off as $$
 declare
   v_payloads text := case when p_payloads then 'i.input, i.output, i.custom_status, i.failure::text'
-                                          else 'null::text, null::text, null::text, null::text' end;
+                                          else 'null::text, null::text, null::text, i.failure::text' end;
   v_recent bigint := (select r.key from everdure.instances r where r.key < p_before
                       order by r.key desc offset 10000 limit 1);
   v_keys bigint[];
@@ -24,7 +24,7 @@ begin
   end if;
   return query execute format($query$
     select i.key, i.instance_id, i.execution_id, i.execution, i.name, i.version, i.parent ->> 'instanceId', i.tags::text,
-           i.status, i.created_at, i.scheduled_at, i.updated_at, i.completed_at, i.turn, %s
+           i.status, i.created_at, i.scheduled_at, i.updated_at, i.completed_at, i.turn, %s, i.parent::text, i.trace::text
     from unnest($1) k(key)
     cross join lateral (select * from everdure.instances x where x.key = k.key limit 1) i
     order by i.key desc

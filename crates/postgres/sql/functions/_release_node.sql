@@ -1,5 +1,6 @@
--- Frees what these nodes held and makes it due; with p_crashed each of these counts a failed attempt (_count_failure). Their rows and lanes are gone already, in an earlier statement of
--- the same transaction: whatever they were writing has ended, and nothing new can begin. Returns how much it was.
+-- Frees what these nodes held and makes it due; with p_crashed each of these counts a failed attempt (_count_failure).
+-- Their rows and lanes are gone already, in an earlier statement of the same transaction: whatever they were writing has
+-- ended, and nothing new can begin. Returns how much it was.
 -- Locks: instances (by key), activities, poison.
 create or replace function everdure._release_node(p_nodes bigint[], p_crashed boolean) returns bigint
 language plpgsql
@@ -19,6 +20,9 @@ begin
         select i.key, i.turn, i.hub_id from everdure.instances i where i.locked_by = v_node offset 0) h
       order by h.key
     loop
+      -- It may have been given back, and claimed by another node, while this waited for the rows before it.
+      perform 1 from everdure.instances i where i.key = r.key and i.locked_by = v_node for update;
+      continue when not found;
       if p_crashed then
         v_pause := everdure._count_failure(r.hub_id, r.key, 0, r.turn, v_reason, false, v_now);
       end if;
@@ -28,6 +32,8 @@ begin
       v_released := v_released + 1;
     end loop;
     for r in select a.id, a.key, a.hub_id from everdure.activities a where a.locked_by = v_node loop
+      perform 1 from everdure.activities a where a.id = r.id and a.locked_by = v_node for update;
+      continue when not found;
       if p_crashed then
         v_pause := everdure._count_failure(r.hub_id, r.key, r.id, 0, v_reason, false, v_now);
       end if;

@@ -1,5 +1,6 @@
 -- Takes the failure of instances back, all or none: false when one of them, or one of p_observed, does not stand as it
--- was seen. p_items, parents first: {key, failedTurn, anew, status, turns: [{turn, at, events}], steps: as in
+-- was seen. p_items, parents first: {key, failedTurn, executionId, anew, status, turns: [{turn, at, events}], calls:
+-- [{dispatch, target, lost: what it hears when it does not wait at its entity any more}], steps: as in
 -- _checkpoint_steps}. p_observed: {key, endedAt (the turn, null when it had not ended)}.
 -- Locks: instances (by key), messages, activities, history, poison.
 create or replace function everdure._rewind_instances(p_hub int, p_items text, p_observed text) returns boolean
@@ -34,15 +35,16 @@ begin
     end if;
   end loop;
   for r in
-    select i.key, i.execution, x.anew, x.status, x.turns, x.steps
+    select i.key, i.execution, x."executionId", x.anew, x.status, x.turns, x.calls, x.steps
     from json_array_elements(v_items) with ordinality a(item, n)
-    cross join lateral json_to_record(a.item) x(key bigint, anew boolean, status smallint, turns json, steps json)
+    cross join lateral json_to_record(a.item) x(
+      key bigint, "executionId" uuid, anew boolean, status smallint, turns json, calls json, steps json)
     cross join lateral (select y.key, y.execution from everdure.instances y where y.key = x.key limit 1) i
     order by a.n
   loop
     update everdure.instances i
     set turn = i.turn + 1, execution_turn = case when r.anew then i.turn + 1 else i.execution_turn end,
-        status = r.status, output = null, failure = null, completed_at = null, updated_at = v_now,
+        execution_id = r."executionId", status = r.status, output = null, failure = null, completed_at = null, updated_at = v_now,
         locked_by = null, claimed_at = null, due_at = v_now
     where i.key = r.key;
     delete from everdure.poison p where p.key = r.key and p.activity = 0;
@@ -53,6 +55,12 @@ begin
     select r.key, r.execution, t.turn, t.at, t.events
     from json_to_recordset(r.turns) t(turn bigint, at timestamptz, events json)
     on conflict (key, execution, turn) do update set events = excluded.events;
+    perform everdure._post(r.key, r.execution, c.dispatch, v_now, v_now, c.lost)
+    from json_to_recordset(r.calls) c(dispatch text, target text, lost json)
+    where not exists (
+      select from everdure.instances e, everdure.messages m
+      where e.hub_id = p_hub and e.instance_id = c.target and m.key = e.key
+        and (m.body #>> '{caller,key}')::bigint = r.key and m.body #>> '{caller,dispatch}' = c.dispatch);
     if r.steps is not null then
       perform everdure._checkpoint_steps(p_hub, null, r.key, r.execution, r.steps, v_now);
     end if;

@@ -12,7 +12,7 @@ declare
 begin
   perform set_config('everdure.outcomes', '', true);
   perform everdure._send_messages(
-    v_hub, array[p_instance_id], array[p_body], array[p_terminate], array[p_request_id], true);
+    v_hub, array[p_instance_id], array[p_body], array[p_terminate], array[p_request_id], array[null::timestamptz], true);
   -- Noted as ,"send":[[code, …]]: the comma comes before each kind of operation.
   v_outcome := ('{' || substr(current_setting('everdure.outcomes'), 2) || '}')::json -> 'send' -> 0;
   code := v_outcome ->> 0;

@@ -2,7 +2,7 @@
 -- well, those that are held by a message. Returns I when it is held or has ended, B when a row that is needed is not
 -- free now (nothing was changed), T when it was ended.
 -- The caller has locked the instance's row. Locks: instances (those below it by key, then the parent's; without p_wait
--- it waits for none), messages, activities, history.
+-- it waits for none; then entities that they had locked), messages, activities, history.
 create or replace function everdure._terminate_unheld(
   p_key bigint, p_reason text, p_recurse boolean, p_now timestamptz, p_wait boolean
 ) returns text
@@ -11,35 +11,50 @@ set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off 
 declare
   v_row everdure.instances;
   v_parent bigint;
-  v_level bigint[] := array[p_key];
-  v_below bigint[] := '{}';
+  v_level bigint[];
+  v_below bigint[];
+  v_locked bigint[] := '{}';
   v_key bigint;
 begin
   select * into v_row from everdure.instances i where i.key = p_key;
   if not found or v_row.completed_at is not null or v_row.locked_by <> 0 then
     return 'I';
   end if;
-  while p_recurse loop
-    select array_agg(c.key) into v_level
-    from unnest(v_level) l(key)
-    cross join lateral (
-      select x.hub_id, x.instance_id, x.execution from everdure.instances x
-      where x.key = l.key and x.completed_at is null and coalesce(x.locked_by, 0) = 0 limit 1) i
-    cross join lateral (
-      select x.key from everdure.instances x
-      where x.hub_id = i.hub_id and x.parent is not null and x.parent ->> 'instanceId' = i.instance_id
-        and (x.parent ->> 'key')::bigint = l.key and (x.parent ->> 'execution')::int = i.execution
-        and x.completed_at is null
-      offset 0) c;
-    exit when v_level is null;
-    v_below := v_below || v_level;
+  -- Read once more after locking: until its row was locked, an instance below could make children of its own.
+  loop
+    v_level := array[p_key];
+    v_below := '{}';
+    while p_recurse loop
+      select array_agg(c.key) into v_level
+      from unnest(v_level) l(key)
+      cross join lateral (
+        select x.hub_id, x.instance_id, x.execution from everdure.instances x
+        where x.key = l.key and x.completed_at is null and coalesce(x.locked_by, 0) = 0 limit 1) i
+      cross join lateral (
+        select x.key from everdure.instances x
+        where x.hub_id = i.hub_id and x.parent is not null and x.parent ->> 'instanceId' = i.instance_id
+          and (x.parent ->> 'key')::bigint = l.key and (x.parent ->> 'execution')::int = i.execution
+          and x.completed_at is null
+        offset 0) c;
+      exit when v_level is null;
+      v_below := v_below || v_level;
+    end loop;
+    exit when not exists (select unnest(v_below) except select unnest(v_locked));
+    v_locked := everdure._lock_instances(v_below, p_wait);
+    if not p_wait and cardinality(v_locked) < cardinality(v_below) then
+      return 'B';
+    end if;
   end loop;
-  if cardinality(everdure._lock_instances(v_below, p_wait)) < cardinality(v_below) then
-    return 'B';
-  end if;
   v_parent := (v_row.parent ->> 'key')::bigint;
   if v_parent is not null and everdure._lock_instances(array[v_parent], p_wait) = '{}'
      and exists (select from everdure.instances i where i.key = v_parent) then
+    return 'B';
+  end if;
+  if not everdure._unlock_entities(array(
+      select k.key from unnest(p_key || v_below) k(key)
+      cross join lateral (
+        select 1 from everdure.instances i
+        where i.key = k.key and i.completed_at is null and coalesce(i.locked_by, 0) = 0) i), p_now, p_wait) then
     return 'B';
   end if;
   foreach v_key in array p_key || v_below loop
@@ -51,15 +66,7 @@ begin
     else
       perform everdure._end_unheld(v_row, p_reason, p_recurse, p_now);
       if v_key = p_key and v_parent is not null then
-        perform everdure._post(
-          v_parent, (v_row.parent ->> 'execution')::int, v_row.parent ->> 'dispatch', p_now, p_now,
-          json_build_object(
-            'type', 'SubOrchestrationInstanceFailed',
-            'dispatch', v_row.parent ->> 'dispatch',
-            'failure', json_build_object(
-              'type', 'OrchestrationTerminated',
-              'message', format('sub-orchestration ''%s'' was terminated: %s',
-                                v_row.name, coalesce(p_reason, 'no reason given')))));
+        perform everdure._tell_parent(v_row, p_reason, p_now, p_wait);
       end if;
     end if;
   end loop;

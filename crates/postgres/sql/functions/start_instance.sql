@@ -14,8 +14,9 @@ declare
   v_id text := coalesce(p_instance_id, replace(gen_random_uuid()::text, '-', ''));
   v_code text := (
     select c.code from everdure._create_one(
-      p_hub, v_id, gen_random_uuid(), p_name, p_version, p_input::text, p_tags::text, p_scheduled_at, true,
-      p_request_id) c);
+      p_hub, v_id, gen_random_uuid(), p_name, p_version, p_input::text, p_tags::text, p_scheduled_at,
+      -- The bits of Completed, Failed and Terminated.
+      42::smallint, p_request_id) c);
 begin
   if v_code = 'A' then
     raise exception 'instance ''%'' exists already and has not ended', v_id

@@ -4,7 +4,7 @@
 use everdure_core::{BackendError, FailureDetails};
 use everdure_core::{
     BackendResult, Checkpoint, CompleteActivity, CreateInstance, Demote, EventData, HistoryTurn, InstanceId,
-    MessageBody, NodeId, OrchestrationStatus, ReusePolicy, SendMessage, Timestamp,
+    MessageBody, NodeId, OrchestrationStatus, OutboundMessage, SendMessage, Target, Timestamp,
 };
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -74,6 +74,7 @@ pub(super) struct DemoteRow {
 const PLAIN: i16 = 0;
 const OTHER: i16 = 1;
 const CONTINUE_AS_NEW: i16 = 2;
+const ENTITY: i16 = 3;
 
 pub(crate) fn json_text<T: serde::Serialize>(value: &T) -> BackendResult<String> {
     serde_json::to_string(value).map_err(|error| BackendError::corrupt("a value cannot be written as JSON", error))
@@ -90,6 +91,11 @@ fn store_end_once(checkpoint: &mut Checkpoint) {
     }
 }
 
+/// Entities are made when they get their first message.
+fn may_create(message: &OutboundMessage) -> bool {
+    matches!(&message.target, Target::Instance(id) if id.is_entity())
+}
+
 impl Operation {
     pub fn create(request: CreateInstance) -> Self {
         Self::Create(request)
@@ -104,7 +110,9 @@ impl Operation {
         store_end_once(&mut checkpoint);
         let steps = steps::of_checkpoint(&checkpoint)?;
         let terminal = checkpoint.status.is_terminal();
-        let kind = if checkpoint.next_execution.is_some() {
+        let kind = if checkpoint.entity.is_some() {
+            ENTITY
+        } else if checkpoint.next_execution.is_some() {
             CONTINUE_AS_NEW
         } else if checkpoint.hold && checkpoint.turn > 0 && checkpoint.consumed.is_empty() && steps.is_none() {
             PLAIN
@@ -133,7 +141,7 @@ impl Operation {
             steps,
             wakes,
             writes_activities: !checkpoint.activities.is_empty(),
-            creates: !checkpoint.children.is_empty(),
+            creates: !checkpoint.children.is_empty() || checkpoint.messages.iter().any(may_create),
         })))
     }
 
@@ -179,6 +187,7 @@ impl Operation {
     pub fn creates(&self) -> bool {
         match self {
             Self::Create(_) => true,
+            Self::Send(row) => row.request.instance_id.is_entity(),
             Self::Checkpoint(row) => row.creates,
             _ => false,
         }
@@ -202,10 +211,6 @@ impl Operation {
 
     pub fn is_terminate(body: &MessageBody) -> bool {
         matches!(body, MessageBody::ExecutionTerminated { .. })
-    }
-
-    pub fn replaces(request: &CreateInstance) -> bool {
-        request.reuse == ReusePolicy::ReplaceFinished
     }
 }
 

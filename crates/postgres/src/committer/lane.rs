@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use super::item::Item;
 use super::writer::{Left, Writer};
+use crate::backend::REST;
 
 /// Operations in one transaction at most.
 const MOST_ITEMS: usize = 500;
@@ -48,9 +49,10 @@ impl Lane {
         loop {
             let batch = self.gather();
             if batch.is_empty() {
-                match self.told.recv().await {
-                    Some(told) => self.hear(told),
-                    None => return,
+                match tokio::time::timeout(REST, self.told.recv()).await {
+                    Ok(Some(told)) => self.hear(told),
+                    Ok(None) => return,
+                    Err(_) => self.rest(),
                 }
                 self.hear_all();
                 continue;
@@ -58,6 +60,14 @@ impl Lane {
             let left = self.writer.flush(batch).await;
             self.hear_all();
             self.put_back(left);
+        }
+    }
+
+    /// Nothing has been written for a while.
+    fn rest(&mut self) {
+        self.writer.disconnect();
+        if let Ok(mut solo) = self.solo.try_lock() {
+            solo.disconnect();
         }
     }
 

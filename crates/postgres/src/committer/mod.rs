@@ -24,8 +24,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::connect::Connector;
+use crate::fault::fault;
 use crate::hints::Hints;
 use crate::options::PostgresOptions;
+use crate::trouble::Trouble;
 use item::{Item, Operation};
 use lane::{Lane, Told};
 use outcomes::Outcome;
@@ -34,10 +36,15 @@ use writer::{Writer, WriterContext};
 pub(crate) use item::json_text;
 pub(crate) use steps::tags_text;
 
+/// How long a failure to write says that the next attempt would fail, too.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// The door of all writes.
 pub(crate) struct Committer {
     lanes: Vec<mpsc::UnboundedSender<Told>>,
     deadline: Duration,
+    connector: Connector,
+    troubles: Vec<Arc<Trouble>>,
 }
 
 impl Committer {
@@ -49,16 +56,33 @@ impl Committer {
         patient: Connector,
         hints: Arc<Hints>,
     ) -> Self {
-        let context = WriterContext { hub, schema: options.schema.as_str().into(), hints };
+        let (schema, hub_name) = (options.schema.as_str().into(), options.hub.as_str().into());
+        let context = WriterContext { hub, hub_name, schema, hints };
         let solo_lane = i32::try_from(options.lanes).unwrap_or(i32::MAX);
-        let solo = Arc::new(tokio::sync::Mutex::new(Writer::new(context.clone(), patient, solo_lane, true)));
+        let solo = Writer::new(context.clone(), patient, solo_lane, true);
+        let mut troubles = vec![solo.trouble()];
+        let solo = Arc::new(tokio::sync::Mutex::new(solo));
         let lanes = (0..solo_lane).map(|number| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let writer = Writer::new(context.clone(), hurried.clone(), number, false);
+            troubles.push(writer.trouble());
             tokio::spawn(Lane::new(writer, Arc::clone(&solo), receiver, sender.downgrade()).run());
             sender
         });
-        Self { lanes: lanes.collect(), deadline: options.deadline }
+        Self { lanes: lanes.collect(), deadline: options.deadline, connector: hurried, troubles }
+    }
+
+    /// Whether writing works, as far as is known: what fails now fails, and where the last attempt failed some time ago,
+    /// another connection is tried.
+    pub async fn check(&self) -> BackendResult<()> {
+        let failing: Vec<_> = self.troubles.iter().filter_map(|trouble| trouble.cause()).collect();
+        if let Some((cause, _)) = failing.iter().find(|(_, age)| *age < FRESH) {
+            return Err(BackendError::unavailable(cause.clone()));
+        }
+        if !failing.is_empty() {
+            self.connector.connect().await.map_err(|error| fault("connecting to write", error))?;
+        }
+        Ok(())
     }
 
     pub fn lanes(&self) -> usize {

@@ -5,7 +5,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::item::{CheckpointRow, CompleteRow, DemoteRow, Item, Operation, SendRow};
-use super::steps::tags_text;
+use super::steps::{tags_text, trace_text};
 
 /// Borrowed parameters of one statement.
 pub(super) type Borrowed<'a> = Vec<&'a (dyn ToSql + Sync)>;
@@ -18,8 +18,9 @@ pub(super) struct Creations<'a> {
     versions: Vec<Option<&'a str>>,
     inputs: Vec<Option<&'a str>>,
     tags: Vec<Option<String>>,
+    traces: Vec<Option<String>>,
     scheduled: Vec<Option<Timestamp>>,
-    replace: Vec<bool>,
+    replaceable: Vec<i16>,
     request_ids: Vec<Option<Uuid>>,
     born: Vec<bool>,
 }
@@ -30,6 +31,7 @@ pub(super) struct Sends<'a> {
     bodies: Vec<&'a str>,
     terminate: Vec<bool>,
     request_ids: Vec<Option<Uuid>>,
+    not_before: Vec<Option<Timestamp>>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ pub(super) struct Checkpoints<'a> {
 
 #[derive(Default)]
 pub(super) struct Completions<'a> {
-    ids: Vec<i64>,
+    ids: Vec<Option<i64>>,
     attempts: Vec<i32>,
     keys: Vec<i64>,
     executions: Vec<i32>,
@@ -103,8 +105,9 @@ impl<'a> Creations<'a> {
         self.versions.push(request.version.as_deref());
         self.inputs.push(request.input.as_deref());
         self.tags.push((!request.tags.is_empty()).then(|| tags_text(&request.tags)));
+        self.traces.push(request.trace.as_ref().map(trace_text));
         self.scheduled.push(request.scheduled_start);
-        self.replace.push(Operation::replaces(request));
+        self.replaceable.push(request.reuse.replaceable().bits());
         self.request_ids.push(request.request_id);
         self.born.push(request.born_claimed.is_some());
     }
@@ -119,8 +122,9 @@ impl<'a> Creations<'a> {
             &self.versions,
             &self.inputs,
             &self.tags,
+            &self.traces,
             &self.scheduled,
-            &self.replace,
+            &self.replaceable,
             &self.request_ids,
             &self.born,
             wait,
@@ -134,10 +138,11 @@ impl<'a> Sends<'a> {
         self.bodies.push(&row.body);
         self.terminate.push(Operation::is_terminate(&row.request.body));
         self.request_ids.push(row.request.request_id);
+        self.not_before.push(row.request.not_before);
     }
 
     pub fn borrow<'b>(&'b self, hub: &'b i32, wait: &'b bool) -> Borrowed<'b> {
-        vec![hub, &self.ids, &self.bodies, &self.terminate, &self.request_ids, wait]
+        vec![hub, &self.ids, &self.bodies, &self.terminate, &self.request_ids, &self.not_before, wait]
     }
 }
 
@@ -188,7 +193,7 @@ impl<'a> Checkpoints<'a> {
 
 impl<'a> Completions<'a> {
     fn push(&mut self, row: &'a CompleteRow) {
-        self.ids.push(row.request.id.0);
+        self.ids.push(row.request.id.map(|id| id.0));
         self.attempts.push(row.request.attempt);
         self.keys.push(row.request.key.0);
         self.executions.push(row.request.execution);

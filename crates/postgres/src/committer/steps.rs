@@ -1,8 +1,10 @@
 //! The rarer parts of a checkpoint, and demotions, as the JSON that the functions take.
 
+use std::borrow::Cow;
+
 use everdure_core::{
-    BackendResult, Checkpoint, Demote, DispatchId, MessageBody, NewActivity, NewChild, NewTimer, OutboundMessage,
-    Rewinding, Tags, Target, Timestamp,
+    BackendResult, Checkpoint, Demote, DispatchId, EntityChange, EntityLock, MessageBody, NewActivity, NewChild,
+    NewTimer, OutboundMessage, Rewinding, Tags, Target, Timestamp, TraceContext,
 };
 use serde::Serialize;
 
@@ -12,6 +14,12 @@ use super::item::json_text;
 pub(crate) fn tags_text(tags: &Tags) -> String {
     // Unwrap safety: a map from strings to strings can always be said in JSON.
     serde_json::to_string(tags).expect("a map of strings is representable in JSON")
+}
+
+/// A trace context as JSON.
+pub(crate) fn trace_text(trace: &TraceContext) -> String {
+    // Unwrap safety: a record of strings can always be said in JSON.
+    serde_json::to_string(trace).expect("a record of strings is representable in JSON")
 }
 
 #[derive(Serialize)]
@@ -31,6 +39,19 @@ struct Steps<'a> {
     children: Vec<Child<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     messages: Vec<Outbound<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entity: Option<Entity<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entity<'a> {
+    state: Option<&'a str>,
+    lock: Option<&'a EntityLock>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<Vec<i64>>,
+    unpark: bool,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    withdrawn: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -52,6 +73,7 @@ struct Timer {
 #[derive(Serialize)]
 struct Activity<'a> {
     dispatch: DispatchId,
+    task: i32,
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
@@ -59,6 +81,8 @@ struct Activity<'a> {
     input: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a Tags>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a TraceContext>,
 }
 
 #[derive(Serialize)]
@@ -71,7 +95,11 @@ struct Child<'a> {
     version: Option<&'a str>,
     input: Option<&'a str>,
     tags: Option<&'a Tags>,
-    parent: &'a everdure_core::ParentLink,
+    parent: Option<&'a everdure_core::ParentLink>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a TraceContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scheduled_start: Option<Timestamp>,
     born: bool,
 }
 
@@ -84,8 +112,12 @@ struct Outbound<'a> {
     execution: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     instance_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    child: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     dispatch: Option<DispatchId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<Timestamp>,
     body: &'a MessageBody,
 }
 
@@ -103,7 +135,7 @@ struct Demotion<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'a str>,
+    failure: Option<Cow<'a, str>>,
     lasting: bool,
 }
 
@@ -113,6 +145,11 @@ struct Completion<'a> {
     body: &'a MessageBody,
 }
 
+/// A reason may hold what a worker said, and text cannot hold U+0000: nothing shall be held for ever because of that.
+pub(crate) fn storable(reason: &str) -> Cow<'_, str> {
+    if reason.contains('\0') { Cow::Owned(reason.replace('\0', "\u{FFFD}")) } else { Cow::Borrowed(reason) }
+}
+
 fn some_tags(tags: &Tags) -> Option<&Tags> {
     Some(tags).filter(|tags| !tags.is_empty())
 }
@@ -120,10 +157,12 @@ fn some_tags(tags: &Tags) -> Option<&Tags> {
 fn activity(activity: &NewActivity) -> Activity<'_> {
     Activity {
         dispatch: activity.dispatch,
+        task: activity.task_id,
         name: &activity.name,
         version: activity.version.as_deref(),
         input: activity.input.as_deref(),
         tags: some_tags(&activity.tags),
+        trace: activity.trace.as_ref(),
     }
 }
 
@@ -134,7 +173,8 @@ pub(super) fn of_checkpoint(checkpoint: &Checkpoint) -> BackendResult<Option<Str
         || !checkpoint.timers.is_empty()
         || !checkpoint.activities.is_empty()
         || !checkpoint.children.is_empty()
-        || !checkpoint.messages.is_empty();
+        || !checkpoint.messages.is_empty()
+        || checkpoint.entity.is_some();
     if !rare {
         return Ok(None);
     }
@@ -151,6 +191,7 @@ pub(super) fn of_checkpoint(checkpoint: &Checkpoint) -> BackendResult<Option<Str
         activities: checkpoint.activities.iter().map(activity).collect(),
         children: children(&checkpoint.children),
         messages: checkpoint.messages.iter().map(outbound).collect(),
+        entity: checkpoint.entity.as_ref().map(entity),
     };
     json_text(&steps).map(Some)
 }
@@ -168,6 +209,7 @@ pub(crate) fn of_rewinding(rewinding: &Rewinding, messages: &[OutboundMessage]) 
         activities: Vec::new(),
         children: children(&rewinding.children),
         messages: messages.iter().map(outbound).collect(),
+        entity: None,
     };
     json_text(&steps).map(Some)
 }
@@ -191,7 +233,9 @@ fn children(children: &[NewChild]) -> Vec<Child<'_>> {
         version: child.version.as_deref(),
         input: child.input.as_deref(),
         tags: some_tags(&child.tags),
-        parent: &child.parent,
+        parent: child.parent.as_ref(),
+        trace: child.trace.as_ref(),
+        scheduled_start: child.scheduled_start,
         born: child.born_claimed,
     });
     children.collect()
@@ -199,10 +243,23 @@ fn children(children: &[NewChild]) -> Vec<Child<'_>> {
 
 fn outbound(message: &OutboundMessage) -> Outbound<'_> {
     let (key, execution, instance_id) = match &message.target {
-        Target::Instance(id) => (None, None, Some(id.as_str())),
+        Target::Instance(id) | Target::Child(id) => (None, None, Some(id.as_str())),
         Target::Execution { key, execution, .. } => (Some(key.0), Some(*execution), None),
     };
-    Outbound { key, execution, instance_id, dispatch: message.body.dispatch(), body: &message.body }
+    let (dispatch, not_before, body) = (message.body.dispatch(), message.not_before, &message.body);
+    let child = matches!(message.target, Target::Child(_));
+    Outbound { key, execution, instance_id, child, dispatch, not_before, body }
+}
+
+fn entity(change: &EntityChange) -> Entity<'_> {
+    let parked = change.parked.iter().map(|number| number.0);
+    Entity {
+        state: change.state.as_deref(),
+        lock: change.lock.as_ref(),
+        parked: (!change.parked.is_empty()).then(|| parked.collect()),
+        unpark: change.unpark,
+        withdrawn: &change.withdrawn,
+    }
 }
 
 pub(super) fn of_demotion(request: &Demote) -> BackendResult<String> {
@@ -213,7 +270,7 @@ pub(super) fn of_demotion(request: &Demote) -> BackendResult<String> {
         running: request.running.iter().map(activity).collect(),
         completions: request.completions.iter().map(|body| Completion { dispatch: body.dispatch(), body }).collect(),
         retry_after: request.retry_after.map(|delay| delay.as_secs_f64()),
-        failure: request.failure.as_ref().map(|failure| failure.reason.as_str()),
+        failure: request.failure.as_ref().map(|failure| storable(&failure.reason)),
         lasting: request.failure.as_ref().is_some_and(|failure| failure.lasting),
     })
 }

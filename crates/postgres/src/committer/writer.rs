@@ -12,8 +12,9 @@ use super::item::{Item, Operation};
 use super::outcomes::{self, Outcome};
 use super::parameters::{Borrowed, Parameters};
 use crate::connect::Connector;
-use crate::fault::{Blame, Pause, blame, describe, fault};
+use crate::fault::{Blame, Pause, blame, describe, explain, fault, is_contention};
 use crate::hints::Hints;
+use crate::trouble::Trouble;
 
 const BEGIN: &str = "begin isolation level read committed";
 /// Said again in each transaction: a pooler may have dropped what the session was opened with.
@@ -23,6 +24,7 @@ const BEGIN_IN_A_HURRY: &str = "begin isolation level read committed; set local 
 #[derive(Clone)]
 pub(super) struct WriterContext {
     pub hub: i32,
+    pub hub_name: Arc<str>,
     pub schema: Arc<str>,
     pub hints: Arc<Hints>,
 }
@@ -36,6 +38,7 @@ pub(super) struct Writer {
     wait: bool,
     /// The number of the last flush of each node.
     flushes: HashMap<NodeId, i64>,
+    trouble: Arc<Trouble>,
 }
 
 /// What a flush leaves to be done.
@@ -74,8 +77,8 @@ impl Connection {
         };
         Ok(Self {
             open: prepare("_open_flush", 2).await?,
-            create: prepare("_create_instances", 13).await?,
-            send: prepare("_send_messages", 6).await?,
+            create: prepare("_create_instances", 14).await?,
+            send: prepare("_send_messages", 7).await?,
             checkpoint: prepare("_checkpoint", 18).await?,
             complete: prepare("_complete_activities", 8).await?,
             demote: prepare("_demote", 4).await?,
@@ -88,7 +91,18 @@ impl Connection {
 
 impl Writer {
     pub fn new(context: WriterContext, connector: Connector, lane: i32, wait: bool) -> Self {
-        Self { context, connector, connection: None, lane, wait, flushes: HashMap::new() }
+        let trouble = Arc::new(Trouble::new(format!("writer {lane} of task hub '{}'", context.hub_name)));
+        Self { context, connector, connection: None, lane, wait, flushes: HashMap::new(), trouble }
+    }
+
+    /// What keeps it from writing.
+    pub fn trouble(&self) -> Arc<Trouble> {
+        Arc::clone(&self.trouble)
+    }
+
+    /// Closes the connection; the next flush opens another.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
     }
 
     /// Writes a batch whose items are of one node or of none, and answers all but those it gives back.
@@ -100,12 +114,15 @@ impl Writer {
             }
             let node = batch.iter().find_map(|item| item.operation.node());
             let failed = match self.attempt(&batch, node).await {
-                Ok(text) => return self.answer(&text, batch),
+                Ok(text) => {
+                    self.trouble.over();
+                    return self.answer(&text, batch);
+                }
                 Err(failed) => failed,
             };
             match blame(&failed.error) {
                 Blame::NodeGone => batch = without_node(batch),
-                Blame::Operator => {
+                Blame::Operator | Blame::HubGone => {
                     refuse(batch, failed.error);
                     return Left::default();
                 }
@@ -115,9 +132,13 @@ impl Writer {
                 }
                 Blame::Item => return self.one_by_one(batch).await,
                 Blame::Passing => {
+                    self.trouble.met(&explain("writing", &failed.error), is_contention(&failed.error));
                     if failed.unknown {
                         match self.resolve(node, &mut pause, &batch).await {
-                            Ok(Some(text)) => return self.answer(&text, batch),
+                            Ok(Some(text)) => {
+                                self.trouble.over();
+                                return self.answer(&text, batch);
+                            }
                             Ok(None) => {}
                             Err(BackendError::NodeGone) => {
                                 batch = without_node(batch);
@@ -170,8 +191,23 @@ impl Writer {
         Ok(self.connection.as_ref().expect("there is a connection"))
     }
 
-    /// One transaction. What it did is in the text that it returns.
+    /// One transaction, measured.
     async fn attempt(&mut self, batch: &[Item], node: Option<NodeId>) -> Result<String, Failed> {
+        let begun = Instant::now();
+        let attempted = self.try_once(batch, node).await;
+        match &attempted {
+            Ok(_) => {
+                metrics::histogram!("everdure_commit_seconds").record(begun.elapsed());
+                // Far fewer than where doubles have gaps.
+                metrics::histogram!("everdure_commit_operations").record(batch.len() as f64);
+            }
+            Err(_) => metrics::counter!("everdure_commit_retries_total").increment(1),
+        }
+        attempted
+    }
+
+    /// One transaction. What it did is in the text that it returns.
+    async fn try_once(&mut self, batch: &[Item], node: Option<NodeId>) -> Result<String, Failed> {
         let number = node.map_or(0, |node| {
             let number = self.flushes.entry(node).or_insert(0);
             *number += 1;
@@ -299,7 +335,8 @@ impl News {
                     self.started.push(item.id.clone());
                 }
             }
-            (_, Outcome::Complete(_)) => self.orchestrations = true,
+            // Without a row the outcome itself reaches the instance, which is held by whoever asked.
+            (Operation::Complete(row), Outcome::Complete(_)) => self.orchestrations |= row.request.id.is_some(),
             (_, Outcome::Demote(_)) => {
                 self.orchestrations = true;
                 self.activities = true;
@@ -351,8 +388,13 @@ fn without_node(batch: Vec<Item>) -> Vec<Item> {
 }
 
 fn refuse(batch: Vec<Item>, error: Error) {
-    let context = fault("writing", error).to_string();
-    batch.into_iter().for_each(|item| item.answer(Err(BackendError::refused(context.clone()))));
+    let error = fault("writing", error);
+    let context = error.to_string();
+    let each = || match error {
+        BackendError::HubGone { .. } => BackendError::HubGone { context: context.clone(), source: None },
+        _ => BackendError::refused(context.clone()),
+    };
+    batch.into_iter().for_each(|item| item.answer(Err(each())));
 }
 
 fn drop_expired(batch: Vec<Item>, error: &Error) -> Vec<Item> {

@@ -4,7 +4,10 @@ mod proxy;
 mod support;
 
 mod administration;
+mod claims;
 mod conformance;
+mod damage;
+mod meanwhile;
 mod outbox;
 mod plans;
 mod queries;

@@ -17,7 +17,7 @@ fn outbox() -> Outbox {
 
 fn event(instance: &str, name: &str) -> SendMessage {
     let body = MessageBody::EventRaised { name: name.into(), input: Some("7".into()) };
-    SendMessage { instance_id: id(instance), body, request_id: None }
+    SendMessage { instance_id: id(instance), body, request_id: None, not_before: None }
 }
 
 fn created(outcome: &CreateOutcome) -> bool {
@@ -96,7 +96,8 @@ async fn a_message_sent_in_a_transaction_arrives_exactly_if_it_commits() {
 
     let transaction = client.transaction().await.expect("begin");
     let body = MessageBody::ExecutionTerminated { reason: Some("enough".into()), recurse: false };
-    let end = SendMessage { instance_id: id("order-1"), body, request_id: Some(uuid::Uuid::from_u128(8)) };
+    let end =
+        SendMessage { instance_id: id("order-1"), body, request_id: Some(uuid::Uuid::from_u128(8)), not_before: None };
     assert_eq!(outbox.send_message(&transaction, &end).await.expect("ended"), SendOutcome::Terminated);
     assert_eq!(outbox.send_message(&transaction, &end).await.expect("known"), SendOutcome::Repeated);
     let late = outbox.send_message(&transaction, &event("order-1", "late")).await.expect("an outcome");
@@ -163,6 +164,7 @@ async fn what_cannot_be_is_named_and_left_to_be_rolled_back() {
     for (hub, name, function, expected) in [
         ("nowhere", "fine", "order", "there is no task hub 'nowhere'"),
         ("default", long.as_str(), "order", "ED422"),
+        ("default", "@counter@x", "order", "'@counter@x' is the id of an entity"),
         ("default", "fine", "", "the name of the orchestration is empty"),
     ] {
         let outbox = Outbox::new(hub).expect("a good name");
@@ -170,8 +172,8 @@ async fn what_cannot_be_is_named_and_left_to_be_rolled_back() {
         let error = outbox.create_instance(&savepoint, &creation(name, function)).await.expect_err(expected);
         assert!(error.to_string().contains(expected), "{error}");
         assert!(error.to_string().contains("SQLSTATE ED4"), "{error}");
-        let refused = matches!(error, BackendError::Refused { .. });
-        assert_eq!(refused, hub == "nowhere", "the rest is the caller's: {error:?}");
+        let no_hub = matches!(error, BackendError::HubGone { .. });
+        assert_eq!(no_hub, hub == "nowhere", "the rest is the caller's: {error:?}");
         let broken = outbox.create_instance(&savepoint, &creation("fine", "order")).await.expect_err("broken");
         assert!(broken.to_string().contains("25P02"), "{broken}");
         savepoint.rollback().await.expect("rollback to the savepoint");

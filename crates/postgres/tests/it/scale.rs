@@ -88,7 +88,7 @@ async fn s1_to_s9_the_recommendation_counts_each_kind_by_itself() {
     for number in 0..10 {
         for _ in 0..20 {
             let body = event("e", "1");
-            let sent = SendMessage { instance_id: id(&format!("i{number}")), body, request_id: None };
+            let sent = SendMessage { instance_id: id(&format!("i{number}")), body, request_id: None, not_before: None };
             s6.store.send_message(sent).await.expect("sent");
         }
     }
@@ -215,6 +215,7 @@ async fn a_scaler_needs_no_right_to_any_table() {
         "select everdure.start_instance('o', null, 'j', p_hub => 'hub')",
         "select everdure.terminate('i', p_hub => 'hub')",
         "select * from everdure._get_history(1, 0)",
+        "select * from everdure._get_history_part(1, 0, 0, 1)",
         "select * from everdure.get_hub_settings('hub')",
     ] {
         let error = scaler.query(refused, &[]).await.expect_err(refused);

@@ -71,6 +71,7 @@ async fn what_cannot_be_is_told_by_its_sqlstate() {
         ("start_instance('o', null, 'id', p_hub => 'nowhere')", "ED404"),
         ("start_instance('o', null, '  ')", "ED422"),
         ("start_instance('', null, 'id')", "ED422"),
+        ("start_instance('o', null, '@counter@x')", "ED422"),
         ("raise_event('nobody', 'e')", "ED404"),
         ("terminate('nobody')", "ED404"),
     ] {

@@ -58,7 +58,7 @@ async fn each_operation_happens_once(store: &Store, proxy: &Proxy, cut: Cut) {
     let request = LockActivities { node, names: names(&["a"]), limit: 10 };
     let activity = store.lock_activities(request).await.expect("claiming").items.remove(0);
     let completion = CompleteActivity {
-        id: activity.id,
+        id: Some(activity.id),
         attempt: activity.attempt,
         node,
         key: activity.task.key,

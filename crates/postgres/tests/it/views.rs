@@ -63,7 +63,7 @@ async fn a_payload_is_stored_once() {
         let item = store.lock_activities(request).await.expect("locking").items.remove(0);
         let body = MessageBody::TaskCompleted { dispatch: item.task.dispatch, result: Some("\"of the step\"".into()) };
         let completion = CompleteActivity {
-            id: item.id,
+            id: Some(item.id),
             attempt: item.attempt,
             node,
             key: item.task.key,

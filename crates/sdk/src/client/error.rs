@@ -66,7 +66,16 @@ pub enum ClientError {
     /// The store could not answer.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// Over a connection to a server: its protocol cannot say that.
+    #[error("{0} is not part of the protocol of servers: use a client on the database, or the command line there")]
+    Unsupported(String),
     /// The store could not answer several who waited together.
     #[error(transparent)]
     Shared(Arc<BackendError>),
+}
+
+impl ClientError {
+    pub(crate) fn unsupported(what: &str) -> Self {
+        Self::Unsupported(what.to_owned())
+    }
 }

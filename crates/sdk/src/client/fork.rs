@@ -3,8 +3,7 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 
-use everdure_core::{ExecutionId, Fork, InstanceId};
-use everdure_engine::ForkOutcome;
+use everdure_core::{ExecutionId, Fork, InstanceId, InvalidId, TooLarge};
 
 use super::{Client, ClientError};
 
@@ -57,11 +56,11 @@ impl<'a> IntoFuture for Forking<'a> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let id = self.fork.instance_id.clone();
-            match everdure_engine::fork(self.client.backend.as_ref(), &self.source, self.fork).await? {
-                ForkOutcome::Forked => Ok(id),
-                ForkOutcome::NotFound => Err(ClientError::NotFound(self.source)),
-                ForkOutcome::AlreadyExists(status) => Err(ClientError::AlreadyExists { id, status }),
+            if id.is_entity() {
+                return Err(TooLarge::from(InvalidId::Entity(id.into())).into());
             }
+            self.client.access.fork(&self.source, self.fork).await?;
+            Ok(id)
         })
     }
 }

@@ -93,7 +93,7 @@ impl Outbox {
     ) -> Result<(), ClientError> {
         let body = event(&self.limits, name, payload)?;
         // No request id: the commit makes it happen once.
-        let request = SendMessage { instance_id: id.clone(), body, request_id: None };
+        let request = SendMessage { instance_id: id.clone(), body, request_id: None, not_before: None };
         sent(id, self.inner.send_message(transaction, &request).await?)
     }
 }

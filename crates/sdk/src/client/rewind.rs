@@ -1,14 +1,13 @@
 //! Taking a failure back.
 
 use everdure_core::InstanceId;
-use everdure_engine::RewindOutcome;
 
 use super::{Client, ClientError};
 
 impl Client {
     /// Takes the failure of an instance back: it goes on from before it failed, its failed activities run again, its
     /// failed sub-orchestrations are rewound with it, and those that were purged are created again. Returns how many
-    /// instances go on. History notes it as `ExecutionRewound`, with the reason.
+    /// instances go on (a server does not tell: then 1). History notes it as `ExecutionRewound`, with the reason.
     ///
     /// What the orchestration has answered, by a retry or a compensation, stays: of an activity with a retry policy the
     /// last attempt runs again.
@@ -16,10 +15,6 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`] when there is no such instance, [`ClientError::NotFailed`] when it has not failed.
     pub async fn rewind(&self, id: &InstanceId, reason: Option<&str>) -> Result<usize, ClientError> {
-        match everdure_engine::rewind(self.backend.as_ref(), id, reason).await? {
-            RewindOutcome::Rewound(instances) => Ok(instances),
-            RewindOutcome::NotFound => Err(ClientError::NotFound(id.clone())),
-            RewindOutcome::NotFailed(status) => Err(ClientError::NotFailed { id: id.clone(), status }),
-        }
+        self.access.rewind(id, reason).await
     }
 }

@@ -3,8 +3,8 @@
 use std::future::IntoFuture;
 
 use everdure_core::{
-    CreateInstance, CreateOutcome, ExecutionId, FailureDetails, InstanceId, Limits, RequestId, ReusePolicy, Tags,
-    Timestamp,
+    CreateInstance, CreateOutcome, ExecutionId, FailureDetails, InstanceId, InvalidId, Limits, RequestId, ReusePolicy,
+    Tags, Timestamp, TooLarge,
 };
 use futures::future::BoxFuture;
 use uuid::Uuid;
@@ -95,6 +95,9 @@ impl<To> Start<To> {
             None => InstanceId::new(Uuid::new_v4().as_simple().to_string()).expect("a GUID is a valid instance id"),
         };
         let input = self.input?;
+        if id.is_entity() {
+            return Err(TooLarge::from(InvalidId::Entity(id.into())).into());
+        }
         limits.check_instance_id(&id)?;
         limits.check_name("the name of the orchestration", &self.name)?;
         if let Some(version) = &self.version {
@@ -113,6 +116,7 @@ impl<To> Start<To> {
             reuse: self.reuse,
             request_id: self.request_id,
             born_claimed: None,
+            trace: None,
         };
         Ok((self.to, request))
     }
@@ -135,7 +139,8 @@ impl IntoFuture for Start {
         Box::pin(async move {
             let (client, request) = self.into_request()?;
             let id = request.instance_id.clone();
-            created(id, client.create(request).await?)
+            client.access.create(request).await?;
+            Ok(id)
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use everdure_core::{InstanceId, InstanceRecord, OrchestrationStatus};
 use serde::de::DeserializeOwned;
 
+use super::access::Access;
 use super::waiters::Until;
 use super::{Client, ClientError};
 use crate::json;
@@ -15,7 +16,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`], [`ClientError::TimedOut`].
     pub async fn wait_for_start(&self, id: &InstanceId, timeout: Duration) -> Result<InstanceRecord, ClientError> {
-        self.wait(id, timeout, Until::Started).await
+        self.access.wait(id, Until::Started, timeout).await
     }
 
     /// Waits for the end, whatever it is.
@@ -23,7 +24,7 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotFound`], [`ClientError::TimedOut`].
     pub async fn wait_for_end(&self, id: &InstanceId, timeout: Duration) -> Result<InstanceRecord, ClientError> {
-        self.wait(id, timeout, Until::Ended).await
+        self.access.wait(id, Until::Ended, timeout).await
     }
 
     /// Waits for the result.
@@ -45,20 +46,18 @@ impl Client {
             _ => Err(ClientError::Terminated { id: id.clone(), reason: record.output }),
         }
     }
+}
 
-    async fn wait(&self, id: &InstanceId, timeout: Duration, until: Until) -> Result<InstanceRecord, ClientError> {
-        let found = self.waiters.wait(id, until);
-        match tokio::time::timeout(timeout, found).await {
-            Ok(Ok(Ok(record))) => record.ok_or_else(|| ClientError::NotFound(id.clone())),
-            Ok(Ok(Err(error))) => Err(ClientError::Shared(error)),
-            // The runtime is being shut down, or time is over.
-            Ok(Err(_)) | Err(_) => {
-                let record = self.look(id, true).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
-                if until.is_reached(record.status) {
-                    return Ok(record);
-                }
-                Err(ClientError::TimedOut { id: id.clone(), status: record.status, waited: timeout })
-            }
-        }
+/// What to say when the time to wait is over: the instance may have got there in the last moment.
+pub(crate) async fn at_the_end(
+    access: &dyn Access,
+    id: &InstanceId,
+    until: Until,
+    waited: Duration,
+) -> Result<InstanceRecord, ClientError> {
+    let record = access.look(id, true).await?.ok_or_else(|| ClientError::NotFound(id.clone()))?;
+    if until.is_reached(record.status) {
+        return Ok(record);
     }
+    Err(ClientError::TimedOut { id: id.clone(), status: record.status, waited })
 }

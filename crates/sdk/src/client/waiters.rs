@@ -16,7 +16,7 @@ const CHUNK: usize = 1000;
 
 /// What somebody waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Until {
+pub(crate) enum Until {
     Started,
     Ended,
 }

@@ -6,6 +6,8 @@ use std::task::{Poll, Waker};
 
 use everdure_core::{Action, ActionKind, EventData, ExecutionStarted, FailureDetails, Timestamp};
 
+use super::entities::EntitySteps;
+
 /// What a step answered.
 pub(crate) type Answer = Result<Option<String>, FailureDetails>;
 
@@ -18,6 +20,10 @@ pub(crate) enum SlotKind {
     Timer,
     /// Dropped: the child goes on, nobody listens.
     Child,
+    /// Dropped: the operation of the entity runs all the same, nobody listens.
+    Operation,
+    /// Dropped: the locks are given back.
+    Lock,
     /// Dropped: the place in the queue is given up, and an event that was not taken goes back.
     Event(String),
 }
@@ -37,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) custom_status: Option<String>,
     /// Misuse of the context that has no other way to be told.
     pub(crate) fault: Option<FailureDetails>,
+    pub(super) entities: EntitySteps,
     guids: u64,
     next_action: i32,
     next_wait: i32,
@@ -69,6 +76,7 @@ impl Shared {
             actions: Vec::new(),
             custom_status: None,
             fault: None,
+            entities: EntitySteps::default(),
             guids: 0,
             next_action: 0,
             next_wait: -2,
@@ -156,6 +164,13 @@ impl Shared {
             }
             EventData::TimerFired { timer_id, .. } => self.lock().answer(*timer_id, Ok(None)),
             EventData::EventRaised { name, input } => self.lock().raise(name, input.clone()),
+            EventData::EntityOperationCompleted { request_id, output, .. } => {
+                self.lock().answer_request(request_id, Ok(output.clone()))
+            }
+            EventData::EntityOperationFailed { request_id, failure, .. } => {
+                self.lock().answer_request(request_id, Err(failure.clone()))
+            }
+            EventData::EntityLockGranted { critical_section, .. } => self.lock().lock_granted(critical_section),
             _ => None,
         };
         if let Some(waker) = woken {
@@ -188,6 +203,11 @@ impl Inner {
         id
     }
 
+    /// The id of the next decision.
+    pub(super) fn next_action(&self) -> i32 {
+        self.next_action
+    }
+
     pub(crate) fn next_guid(&mut self) -> u64 {
         self.guids += 1;
         self.guids
@@ -199,8 +219,21 @@ impl Inner {
     }
 
     /// The decision with that id, if the turn that made it is not over.
-    pub(crate) fn open_action(&mut self, id: i32) -> Option<&mut ActionKind> {
+    fn open_action(&mut self, id: i32) -> Option<&mut ActionKind> {
         self.actions.iter_mut().rev().find(|action| action.id == id).map(|action| &mut action.kind)
+    }
+
+    /// Changes a decision, which is possible until the turn that made it is over; later it is a fault.
+    pub(crate) fn amend(&mut self, id: i32, change: impl FnOnce(&mut ActionKind)) -> Option<ActionKind> {
+        let Some(action) = self.open_action(id) else {
+            self.fault = Some(FailureDetails::new(
+                "LateOption",
+                "an option was set on a call that is already under way: set options where the call is made",
+            ));
+            return None;
+        };
+        change(action);
+        Some(action.clone())
     }
 
     /// Events that came and were not taken, oldest first.
@@ -208,12 +241,12 @@ impl Inner {
         std::mem::take(&mut self.buffered).into()
     }
 
-    fn open(&mut self, id: i32, kind: SlotKind, answer: Option<Answer>) {
+    pub(super) fn open(&mut self, id: i32, kind: SlotKind, answer: Option<Answer>) {
         self.unanswered += usize::from(answer.is_none());
         self.slots.insert(id, Slot { kind, answer, waker: None });
     }
 
-    fn answer(&mut self, id: i32, answer: Answer) -> Option<Waker> {
+    pub(super) fn answer(&mut self, id: i32, answer: Answer) -> Option<Waker> {
         self.arrived.remove(&id);
         let slot = self.slots.get_mut(&id).filter(|slot| slot.answer.is_none())?;
         slot.answer = Some(answer);
@@ -250,6 +283,7 @@ impl Inner {
             SlotKind::Timer if open => {
                 self.push(ActionKind::CancelTimer { timer_id: id });
             }
+            SlotKind::Lock => self.release(id),
             SlotKind::Event(name) => return self.give_back(id, name, answer),
             _ => {}
         }

@@ -42,6 +42,7 @@ pub(crate) struct Live {
     flag: Arc<Flag>,
     suspended: bool,
     held_back: VecDeque<EventData>,
+    custom_status: Option<String>,
 }
 
 #[async_trait]
@@ -52,11 +53,17 @@ impl LiveOrchestration for Live {
             return Ok(());
         }
         let decided = self.drive(turn.time, true, outside.into_iter());
-        compare::check(turn.turn, &recorded, &decided.actions)
+        compare::check(turn.turn, &recorded, &decided.actions)?;
+        recorded.iter().for_each(|event| self.shared.note_request(event));
+        Ok(())
     }
 
     async fn run_turn(&mut self, turn: NewTurn<'_>) -> Result<TurnActions, TurnFault> {
         Ok(self.drive(turn.time, false, turn.events.iter()))
+    }
+
+    fn custom_status(&self) -> Option<String> {
+        self.custom_status.clone()
     }
 }
 
@@ -68,6 +75,7 @@ impl Live {
             flag: Arc::default(),
             suspended: false,
             held_back: VecDeque::new(),
+            custom_status: None,
         }
     }
 
@@ -88,7 +96,11 @@ impl Live {
         }
         self.check_waits();
         let mut inner = self.shared.lock();
-        TurnActions { actions: std::mem::take(&mut inner.actions), custom_status: inner.custom_status.take() }
+        let custom_status = inner.custom_status.take();
+        if custom_status.is_some() {
+            self.custom_status.clone_from(&custom_status);
+        }
+        TurnActions { actions: std::mem::take(&mut inner.actions), custom_status, ..TurnActions::default() }
     }
 
     fn start(&mut self) {
@@ -178,9 +190,10 @@ impl Live {
     /// The last decision. What the function let go on its way out ends with the execution and needs no cancelling.
     fn end(&mut self, action: ActionKind) {
         let mut inner = self.shared.lock();
-        while inner.actions.last().is_some_and(is_cancel) {
-            inner.actions.pop();
-        }
+        let kept =
+            inner.actions.iter().rposition(|action| !is_cancel(action) && !is_unlock(action)).map_or(0, |at| at + 1);
+        let way_out = inner.actions.split_off(kept);
+        inner.actions.extend(way_out.into_iter().filter(is_unlock));
         inner.push(action);
         inner.closing = true;
         drop(inner);
@@ -215,6 +228,10 @@ impl Drop for Live {
 
 fn is_cancel(action: &Action) -> bool {
     matches!(action.kind, ActionKind::CancelTask { .. } | ActionKind::CancelTimer { .. })
+}
+
+fn is_unlock(action: &Action) -> bool {
+    matches!(action.kind, ActionKind::UnlockEntity { .. })
 }
 
 fn foreign() -> FailureDetails {

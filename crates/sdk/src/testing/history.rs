@@ -78,6 +78,15 @@ impl History {
         })
     }
 
+    /// The entities that were signalled, in order, each with the operation.
+    #[must_use]
+    pub fn signals(&self) -> Vec<(&InstanceId, &str)> {
+        self.pick(|event| match event {
+            EventData::EntityOperationSignaled { target, operation, .. } => Some((target, operation.as_str())),
+            _ => None,
+        })
+    }
+
     fn pick<'a, T>(&'a self, pick: impl Fn(&'a EventData) -> Option<T>) -> Vec<T> {
         self.events().filter_map(pick).collect()
     }
@@ -96,6 +105,18 @@ impl History {
             Event::SubOrchestrationInstanceFailed { dispatch, failure, .. } => {
                 format!("{} failed: {}", self.callee(*dispatch), failure.error_message)
             }
+            Event::EntityOperationCalled { operation, target, .. } => format!("called {operation} of {target}"),
+            Event::EntityOperationCompleted { dispatch, .. } => format!("{} returned", self.callee(*dispatch)),
+            Event::EntityOperationFailed { dispatch, failure, .. } => {
+                format!("{} failed: {}", self.callee(*dispatch), failure.error_message)
+            }
+            Event::EntityOperationSignaled { operation, target, .. } => format!("signalled {operation} to {target}"),
+            Event::EntityLockRequested { lock_set, .. } => {
+                let entities: Vec<_> = lock_set.iter().map(InstanceId::as_str).collect();
+                format!("asked to lock {}", entities.join(", "))
+            }
+            Event::EntityLockGranted { .. } => "locked".to_owned(),
+            Event::EntityUnlockSent { target, .. } => format!("unlocked {target}"),
             Event::TimerCreated { .. } => "timer set".to_owned(),
             Event::TimerFired { .. } => "timer fired".to_owned(),
             Event::TimerCancelled { .. } => "timer cancelled".to_owned(),
@@ -114,7 +135,8 @@ impl History {
     fn callee(&self, wanted: everdure_core::DispatchId) -> &str {
         let names = self.events().filter_map(|event| match event {
             EventData::TaskScheduled { dispatch, name, .. }
-            | EventData::SubOrchestrationInstanceCreated { dispatch, name, .. } => Some((*dispatch, name.as_str())),
+            | EventData::SubOrchestrationInstanceCreated { dispatch, name, .. }
+            | EventData::EntityOperationCalled { dispatch, operation: name, .. } => Some((*dispatch, name.as_str())),
             _ => None,
         });
         names.into_iter().find(|(dispatch, _)| *dispatch == wanted).map_or("something unknown", |(_, name)| name)

@@ -80,6 +80,15 @@ impl TestHub {
         Self { backend, client, workers, running }
     }
 
+    /// On a store of the caller's, with a worker that the caller has started: on the store in some other way, or on a
+    /// server in front of it.
+    #[must_use]
+    pub fn with_worker(store: Arc<dyn Backend>, worker: Worker) -> Self {
+        let client = worker.client();
+        let running = tokio::spawn(hold(worker));
+        Self { backend: store, client, workers: Arc::new(AtomicU32::new(1)), running }
+    }
+
     /// Starts an orchestration under a random id.
     pub async fn start<In: Serialize, Out>(
         &self,
@@ -148,20 +157,22 @@ impl TestHub {
     }
 
     pub(super) async fn until(&self, id: &InstanceId, what: &str, reached: impl Fn(&InstanceRecord) -> bool) {
-        self.wait(id, what, async || reached(&self.record(id).await)).await;
+        let story = async || self.history_of(id).await.to_string();
+        self.wait(what, story, async || reached(&self.record(id).await)).await;
     }
 
     pub(super) async fn until_history(&self, id: &InstanceId, what: &str, reached: impl Fn(&History) -> bool) {
-        self.wait(id, what, async || reached(&self.history_of(id).await)).await;
+        let story = async || self.history_of(id).await.to_string();
+        self.wait(what, story, async || reached(&self.history_of(id).await)).await;
     }
 
     /// Looks whenever a hint says that something may have happened.
-    async fn wait(&self, id: &InstanceId, what: &str, reached: impl AsyncFn() -> bool) {
+    pub(super) async fn wait(&self, what: &str, story: impl AsyncFn() -> String, reached: impl AsyncFn() -> bool) {
         let mut hints = self.backend.hints();
         let (by_the_wall, by_the_test) = (Instant::now(), tokio::time::Instant::now());
         while !reached().await {
             if by_the_wall.elapsed() > PATIENCE || by_the_test.elapsed() > LONGEST_WAIT {
-                panic!("not {what} in time: {}", self.history_of(id).await);
+                panic!("not {what} in time: {}", story().await);
             }
             // No hint in this time: then the loop looks by itself.
             let _ = tokio::time::timeout(LOOK, hints.next()).await;

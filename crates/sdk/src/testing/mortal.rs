@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everdure_core::{
-    AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, HintStream,
-    HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
-    LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned,
-    PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp,
+    AbandonActivity, ActivityId, Backend, BackendResult, Checkpoint, CheckpointOutcome, CleanEntities, CleanedEntities,
+    CompleteActivity, CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, EntityPage, EntityQuery,
+    EntityRecord, Execution, ExportedInstance, HintStream, HistoryTurn, ImportOutcome, InstanceId, InstanceIdPage,
+    InstanceKey, InstanceQuery, InstanceRecord, ListInstanceIds, LockActivities, LockOrchestrations, LockedActivities,
+    LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned, PurgeFilter, PurgeOutcome, Reaped, RegisterNode,
+    Rewinding, SendMessage, SendOutcome, Timestamp, Whereabouts,
 };
 use tokio::sync::Notify;
 
@@ -126,6 +127,18 @@ impl Backend for Mortal {
         self.alive().await.count_instances(query, cap).await
     }
 
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage> {
+        self.alive().await.list_instance_ids(request).await
+    }
+
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts> {
+        self.alive().await.get_node(node).await
+    }
+
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>> {
+        self.alive().await.get_holders(id, task).await
+    }
+
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         self.alive().await.get_executions(id).await
     }
@@ -136,6 +149,18 @@ impl Backend for Mortal {
         execution: Option<i32>,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.alive().await.get_history(id, execution).await
+    }
+
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>> {
+        self.alive().await.get_entity(id, include_state).await
+    }
+
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage> {
+        self.alive().await.query_entities(query).await
+    }
+
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities> {
+        self.alive().await.clean_entities(request).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

@@ -6,14 +6,16 @@ use std::sync::{Arc, Mutex};
 use everdure::testing::{Mode, TestHub};
 use everdure::{Activity, ActivityContext, Failure, Orchestration, OrchestrationContext};
 
+use crate::entities::{DEPOSIT, account, bank};
 use crate::support::{Counter, INC, functions};
+use crate::wire;
 
 const OTHER: Activity<u32, u32> = Activity::new("other");
 const FICKLE: Orchestration<(), u32> = Orchestration::new("fickle");
 
 #[tokio::test(start_paused = true)]
 async fn code_that_changes_its_mind_fails_with_both_sides_in_words() {
-    for mode in [Mode::FullReplay, Mode::CrashAfterEachStep] {
+    for mode in [Some(Mode::FullReplay), Some(Mode::CrashAfterEachStep), None] {
         let begun = Counter::default();
         let functions = functions()
             .activity(OTHER, async |_: ActivityContext, number: u32| Ok::<_, Failure>(number))
@@ -24,12 +26,36 @@ async fn code_that_changes_its_mind_fails_with_both_sides_in_words() {
                     Ok::<_, Failure>(call.await?)
                 }
             });
-        let hub = TestHub::in_mode(mode, functions).await;
+        let hub = match mode {
+            Some(mode) => TestHub::in_mode(mode, functions).await,
+            None => wire::hub(functions, false).await,
+        };
         let run = hub.run(&FICKLE, ()).await;
         let failure = run.failure();
         assert_eq!(failure.error_type, "NonDeterministicOrchestration");
         for side in ["history has call of activity 'inc'", "now decides call of activity 'other'"] {
             assert!(failure.error_message.contains(side), "{failure}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_that_turns_to_another_entity_in_replay_is_told() {
+    const FICKLE: Orchestration<(), i64> = Orchestration::new("fickle");
+    for mode in [Mode::FullReplay, Mode::CrashAfterEachStep] {
+        let begun = Counter::default();
+        let functions = bank().orchestration(FICKLE, move |ctx: OrchestrationContext, (): ()| {
+            let key = if begun.next() == 0 { "Ada" } else { "Grace" };
+            async move { Ok::<_, Failure>(ctx.call_entity(&account(key), &DEPOSIT, 1).await?) }
+        });
+        let hub = TestHub::in_mode(mode, functions).await;
+        let run = hub.run(&FICKLE, ()).await;
+        assert_eq!(run.failure().error_type, "NonDeterministicOrchestration");
+        let told = &run.failure().error_message;
+        for side in
+            ["history has call of 'deposit' of '@account@Ada'", "now decides call of 'deposit' of '@account@Grace'"]
+        {
+            assert!(told.contains(side), "{told}");
         }
     }
 }
@@ -80,8 +106,11 @@ async fn a_line_is_logged_once_however_often_the_code_is_replayed() {
         }
         Ok::<_, Failure>(4)
     });
-    for mode in [Mode::Live, Mode::FullReplay, Mode::CrashAfterEachStep] {
-        let hub = TestHub::in_mode(mode, functions.clone()).await;
+    for mode in [Some(Mode::Live), Some(Mode::FullReplay), Some(Mode::CrashAfterEachStep), None] {
+        let hub = match mode {
+            Some(mode) => TestHub::in_mode(mode, functions.clone()).await,
+            None => wire::hub(functions.clone(), false).await,
+        };
         let run = hub.run(&FICKLE, ()).await;
         run.assert_completed(&4);
         let written = log.take();

@@ -7,6 +7,8 @@ use std::time::Duration;
 use everdure::testing::{Mode, TestHub};
 use everdure::{Activity, ActivityContext, Failure, Functions, InstanceId};
 
+use crate::wire;
+
 /// Returns its input plus one.
 pub const INC: Activity<u32, u32> = Activity::new("inc");
 /// Never returns.
@@ -27,8 +29,23 @@ pub fn functions() -> Functions {
         .activity(STUCK, |_: ActivityContext, (): ()| std::future::pending::<Result<u32, Failure>>())
 }
 
-/// Runs a scenario in each mode.
+/// Runs a scenario in each mode, and over the wire: live, and with a full replay of each turn.
 pub async fn in_all_modes(functions: Functions, scenario: impl AsyncFn(&TestHub, Mode)) {
+    without_the_wire(functions.clone(), &scenario).await;
+    for mode in [Mode::Live, Mode::FullReplay] {
+        let hub = wire::hub(functions.clone(), mode == Mode::Live).await;
+        scenario(&hub, mode).await;
+    }
+}
+
+/// Runs a scenario in each mode, but not over the wire, for that reason.
+pub async fn in_all_modes_but_the_wire(why: &str, functions: Functions, scenario: impl AsyncFn(&TestHub, Mode)) {
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    println!("not over the wire: {name}: {why}");
+    without_the_wire(functions, &scenario).await;
+}
+
+async fn without_the_wire(functions: Functions, scenario: &impl AsyncFn(&TestHub, Mode)) {
     for mode in Mode::ALL {
         let hub = TestHub::in_mode(mode, functions.clone()).await;
         scenario(&hub, mode).await;

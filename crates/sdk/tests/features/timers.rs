@@ -2,7 +2,7 @@
 
 use everdure::{Failure, Orchestration, OrchestrationContext, Timestamp};
 
-use crate::support::{functions, in_all_modes, secs};
+use crate::support::{functions, in_all_modes, in_all_modes_but_the_wire, secs};
 
 const SLEEPER: Orchestration<u64, u64> = Orchestration::new("sleeper");
 const ALARM: Orchestration<Timestamp, Timestamp> = Orchestration::new("alarm");
@@ -15,7 +15,8 @@ async fn a_timer_waits_a_month_and_never_fires_early() {
         ctx.sleep(secs(seconds)).await;
         Ok::<_, Failure>((ctx.now() - began).num_seconds().unsigned_abs())
     });
-    in_all_modes(functions, async |hub, _| {
+    let why = "a month has 130,000 signs of life: see over_the_wire::a_timer_waits_an_hour";
+    in_all_modes_but_the_wire(why, functions, async |hub, _| {
         let month = 30 * 86_400;
         let began = hub.now();
         let run = hub.run(&SLEEPER, month).await;

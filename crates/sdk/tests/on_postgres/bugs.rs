@@ -119,6 +119,34 @@ async fn bug_28_one_failed_renewal_does_not_end_renewal() {
     assert_eq!(faulty.failing_renewals.load(Ordering::SeqCst), 0, "the failure has happened");
 }
 
+/// Nobody could give a sign of life while the store was away: whoever is back first takes over from nobody, not from
+/// itself either, and what runs runs on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_an_outage_nobody_is_taken_for_dead() {
+    let hub = Hub::new();
+    let options = NodeOptions { lease: Duration::from_secs(1), ..NodeOptions::default() };
+    let (one, other) = (Faulty::new(hub.backend(true).await), Faulty::new(hub.backend(true).await));
+    let backends: [Arc<dyn Backend>; 2] = [one.clone(), other.clone()];
+    let worker = hub.worker(&backends[0], options).await;
+    let _other = hub.worker(&backends[1], options).await;
+    let client = worker.client();
+    for number in 0..4 {
+        client.start(&CALLS_SLOW, 4000).id(id(&format!("slow-{number}"))).await.expect("started");
+    }
+    // One is back before the other.
+    one.failing_renewals.store(6, Ordering::SeqCst);
+    other.failing_renewals.store(8, Ordering::SeqCst);
+    for number in 0..4 {
+        let result: u64 =
+            client.wait_for_completion(&id(&format!("slow-{number}")), PATIENCE).await.expect("completed");
+        assert_eq!(result, 4000);
+    }
+    assert_eq!(hub.slow.load(Ordering::SeqCst), 4, "each ran once");
+    for faulty in [&one, &other] {
+        assert_eq!(faulty.failing_renewals.load(Ordering::SeqCst), 0, "the outage has happened");
+    }
+}
+
 /// A store that fails to answer claims does not end the dispatcher.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bug_31_claims_go_on_after_faults() {

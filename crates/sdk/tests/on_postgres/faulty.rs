@@ -94,6 +94,18 @@ impl Backend for Faulty {
         self.inner.count_instances(query, cap).await
     }
 
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage> {
+        self.inner.list_instance_ids(request).await
+    }
+
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts> {
+        self.inner.get_node(node).await
+    }
+
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>> {
+        self.inner.get_holders(id, task).await
+    }
+
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         self.inner.get_executions(id).await
     }
@@ -105,6 +117,18 @@ impl Backend for Faulty {
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.inner.get_history(id, execution).await
     }
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>> {
+        self.inner.get_entity(id, include_state).await
+    }
+
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage> {
+        self.inner.query_entities(query).await
+    }
+
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities> {
+        self.inner.clean_entities(request).await
+    }
+
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {
         self.inner.purge_instances(filter).await
     }

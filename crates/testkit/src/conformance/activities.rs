@@ -28,7 +28,7 @@ async fn lock(store: &Store, node: NodeId) -> Vec<LockedActivity> {
 
 fn completion(node: NodeId, item: &LockedActivity, result: &str) -> CompleteActivity {
     CompleteActivity {
-        id: item.id,
+        id: Some(item.id),
         attempt: item.attempt,
         node,
         key: item.task.key,

@@ -286,7 +286,7 @@ pub async fn activities_go_on_running_when_their_instance_is_demoted(store: Stor
     assert_eq!(store.lock_activities(free.clone()).await.expect("locking").items, [], "they run already");
     let body = MessageBody::TaskCompleted { dispatch: steps[0], result: Some("5".into()) };
     let completion = CompleteActivity {
-        id: running[0].1,
+        id: Some(running[0].1),
         attempt: 1,
         node,
         key: held.state.key,

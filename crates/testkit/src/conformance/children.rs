@@ -132,6 +132,24 @@ pub async fn terminating_tells_those_below_that_are_held(store: Store) {
     );
 }
 
+pub async fn terminating_spares_who_took_a_childs_id(store: Store) {
+    create(&store, creation("parent", "p")).await;
+    let mut parent = claim(&store, node(&store).await, "p").await;
+    let other = node(&store).await;
+    parent.checkpoint(&store, vec![child(0, "c", "child"), child(1, "d", "second")], true).await;
+    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
+    assert!(matches!(send(&store, "parent", body).await, SendOutcome::Sent { .. }));
+    // The terminate is numbered before the answer, so the turn that ends the parent still holds the child for open.
+    claim(&store, other, "c").await.checkpoint(&store, complete("1"), false).await;
+    create(&store, creation("child", "somebody else's")).await;
+    parent.mail(&store).await;
+    assert_eq!(parent.inbox.len(), 2);
+    parent.checkpoint(&store, vec![], false).await;
+    assert_eq!(status(&store, "parent").await, Some(OrchestrationStatus::Terminated));
+    assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Pending), "it is no child of the parent");
+    assert_eq!(status(&store, "second").await, Some(OrchestrationStatus::Terminated));
+}
+
 pub async fn purging_reaches_all_below_when_asked_to(store: Store) {
     let purge = async |recurse: bool| {
         let which = PurgeFilter::Instances { ids: vec![id("parent")], force: false, recurse };
@@ -145,4 +163,29 @@ pub async fn purging_reaches_all_below_when_asked_to(store: Store) {
     for name in ["parent", "child", "grandchild"] {
         assert_eq!(status(&store, name).await, None, "{name}");
     }
+}
+
+pub async fn purging_by_state_reaches_what_has_ended_below(store: Store) {
+    let (parent, _) = parent_with_child(&store, "child").await;
+    claim(&store, parent.node, "c").await.checkpoint(&store, complete("1"), false).await;
+    claim(&store, parent.node, "p").await.checkpoint(&store, super::fixture::fail("Sad", "it went wrong"), false).await;
+    let purge = async |recurse: bool| {
+        let (created_from, created_to, completed_to) = (None, None, None);
+        let statuses = vec![OrchestrationStatus::Failed];
+        let which = PurgeFilter::Finished { statuses, created_from, created_to, completed_to, limit: 1, recurse };
+        let outcome = store.purge_instances(which).await.expect("purging");
+        (outcome.purged, outcome.complete)
+    };
+    assert_eq!(purge(true).await, (2, true), "the child has another state");
+    assert_eq!((status(&store, "parent").await, status(&store, "child").await), (None, None));
+    let (parent, _) = parent_with_child(&store, "child").await;
+    claim(&store, parent.node, "c").await.checkpoint(&store, complete("1"), false).await;
+    claim(&store, parent.node, "p").await.checkpoint(&store, super::fixture::fail("Sad", "it went wrong"), false).await;
+    assert_eq!(purge(false).await, (1, true));
+    assert!(status(&store, "child").await.is_some());
+    let (parent, _) = parent_with_child(&store, "live").await;
+    send(&store, "parent", event("e", "1")).await;
+    claim(&store, parent.node, "p").await.checkpoint(&store, super::fixture::fail("Sad", "it went wrong"), false).await;
+    assert_eq!(purge(true).await, (1, true));
+    assert_eq!(status(&store, "live").await, Some(OrchestrationStatus::Pending), "it has not ended");
 }

@@ -115,6 +115,7 @@ pub async fn an_import_overwrites_nothing_and_takes_nothing_that_cannot_be(store
         ("Suspended", ExportedInstance { status: OrchestrationStatus::Suspended, ..other() }),
         ("U+0000", ExportedInstance { input: Some("\"\0\"".into()), ..other() }),
         ("NoSuchEvent", unknown),
+        ("is an entity", ExportedInstance { instance_id: id("@counter@x"), ..good.clone() }),
     ];
     for (what, instance) in wrong {
         let refused = store.import_instance(instance).await.expect_err(what);
@@ -124,6 +125,25 @@ pub async fn an_import_overwrites_nothing_and_takes_nothing_that_cannot_be(store
         );
     }
     assert_eq!(get(&store, "other").await, None);
+}
+
+/// What an entity answers goes to who asked it: to no copy.
+pub async fn what_waits_for_an_entity_is_neither_moved_nor_forked(store: Store) {
+    let entities = super::entities::start(&store, "i", vec![super::entities::call(1, "@counter@x", "add")]);
+    let mut held = entities.await;
+    let refused = async || {
+        let instance = ExportedInstance { instance_id: id("other"), ..exported(&store, "i").await };
+        store.import_instance(instance).await.expect_err("it waits").to_string()
+    };
+    assert!(refused().await.contains("waits for an entity"), "{}", refused().await);
+    send(&store, "i", event("e", "1")).await;
+    held.mail(&store).await;
+    held.checkpoint(&store, vec![], true).await;
+    let waits = fork(store.as_ref(), &id("i"), forking("fork", 2)).await.expect_err("it waits").to_string();
+    assert!(waits.contains("waits for an entity"), "{waits}");
+    assert_eq!(fork(store.as_ref(), &id("i"), forking("fork", 1)).await.expect("before it asked"), ForkOutcome::Forked);
+    let entities = store.export_instances(vec![id("@counter@x")]).await.expect("an answer");
+    assert!(entities.is_empty(), "entities do not move");
 }
 
 fn forking(name: &str, turn: i64) -> Fork {

@@ -35,6 +35,7 @@ pub fn creation(instance_id: &str, name: &str) -> CreateInstance {
         reuse: ReusePolicy::ReplaceFinished,
         request_id: None,
         born_claimed: None,
+        trace: None,
     }
 }
 
@@ -112,7 +113,7 @@ impl Held {
     /// The checkpoint of a turn that sees the inbox and takes `actions`.
     pub fn turn(&mut self, store: &Store, actions: Vec<Action>) -> Checkpoint {
         let turn = OpenTurn::begin(&self.state, &mut self.inbox, store.now(), 1000).expect("there is something to see");
-        turn.apply(&self.state, self.node, self.claim, TurnActions { actions, custom_status: None })
+        turn.apply(&self.state, self.node, self.claim, TurnActions { actions, ..TurnActions::default() })
             .expect("the actions fit the history")
     }
 
@@ -157,7 +158,7 @@ pub async fn get(store: &Store, instance_id: &str) -> Option<InstanceRecord> {
 }
 
 pub async fn send(store: &Store, instance_id: &str, body: MessageBody) -> SendOutcome {
-    let request = SendMessage { instance_id: id(instance_id), body, request_id: None };
+    let request = SendMessage { instance_id: id(instance_id), body, request_id: None, not_before: None };
     store.send_message(request).await.expect("sending a message")
 }
 
@@ -194,7 +195,10 @@ pub fn fail(error_type: &str, message: &str) -> Vec<Action> {
 
 pub fn task(id: i32, name: &str) -> Action {
     let input = Some("\"for the activity\"".to_owned());
-    Action { id, kind: ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new() } }
+    Action {
+        id,
+        kind: ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new(), trace: None },
+    }
 }
 
 pub fn timer(id: i32, fire_at: Timestamp) -> Action {
@@ -210,6 +214,8 @@ pub fn child(id_of_action: i32, name: &str, instance_id: &str) -> Action {
             instance_id: Some(id(instance_id)),
             input: None,
             tags: Tags::new(),
+            trace: None,
+            forget: false,
         },
     }
 }

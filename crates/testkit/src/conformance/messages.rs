@@ -101,7 +101,12 @@ pub async fn bug_18_an_event_to_no_instance_is_not_found(store: Store) {
 
 pub async fn bug_23_an_event_sent_twice_arrives_once(store: Store) {
     let node = waiting(&store).await;
-    let request = SendMessage { instance_id: id("i"), body: event("e", "1"), request_id: Some(uuid::Uuid::new_v4()) };
+    let request = SendMessage {
+        instance_id: id("i"),
+        body: event("e", "1"),
+        request_id: Some(uuid::Uuid::new_v4()),
+        not_before: None,
+    };
     store.send_message(request.clone()).await.expect("sending");
     assert_eq!(store.send_message(request).await.expect("sending"), SendOutcome::Repeated);
     assert_eq!(claim(&store, node, "o").await.inbox.len(), 1);

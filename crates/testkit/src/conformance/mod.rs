@@ -5,10 +5,12 @@
 mod activities;
 mod checkpoints;
 mod children;
+mod entities;
 mod export;
 #[allow(missing_docs)] // short names that say what they do; for tests only
 pub mod fixture;
 mod instances;
+mod locks;
 mod messages;
 mod nodes;
 mod poison;
@@ -96,7 +98,9 @@ cases! {
         bug_16_terminating_a_pending_child_tells_its_parent,
         terminating_reaches_all_below_without_a_worker,
         terminating_tells_those_below_that_are_held,
+        terminating_spares_who_took_a_childs_id,
         purging_reaches_all_below_when_asked_to,
+        purging_by_state_reaches_what_has_ended_below,
         bug_20_an_event_between_instances_survives_continue_as_new;
     activities:
         an_activity_row_is_claimed_once_and_completed_once,
@@ -106,11 +110,35 @@ cases! {
         a_cancelled_activity_is_gone,
         a_claim_lists_the_activities_that_have_rows,
         bug_11_a_claim_knows_the_results_that_it_does_not_bring;
+    entities:
+        c78_a_signal_makes_the_entity_and_order_holds,
+        c81_a_delayed_signal_is_not_early,
+        an_event_does_not_reach_an_entity,
+        bug_23_a_signal_sent_twice_counts_once,
+        c79_a_call_is_answered_or_fails,
+        c87_what_a_batch_did_not_run_stays_first,
+        c82_an_entity_signals_and_starts,
+        bug_02_a_stale_batch_is_lost,
+        c84_others_wait_while_the_owner_works,
+        c83_locks_are_given_in_turn_and_never_cross,
+        rule_13_a_granted_lock_without_an_owner_is_given_back,
+        c83_ending_an_owner_directly_frees_its_entities,
+        c85_an_entity_without_a_state_is_gone,
+        clean_entities_releases_orphaned_locks,
+        c86_entities_are_listed_page_by_page,
+        bug_32_many_owners_take_the_same_locks_in_turn;
+    locks:
+        rule_13_a_request_without_an_owner_frees_its_whole_set,
+        sets_are_taken_in_one_order_whatever_the_sdk_says,
+        what_waits_behind_a_request_is_not_touched_by_it,
+        only_an_idle_entity_is_purged,
+        purging_an_entity_by_force_tells_who_waits;
     nodes:
         bug_03_a_reaped_node_writes_nothing,
         what_a_dead_node_held_is_due,
         a_removed_node_releases_what_it_held,
         a_renewed_node_is_not_reaped,
+        get_node_tells_where_those_who_live_are_reached,
         release_unknown_frees_what_memory_does_not_know,
         release_unknown_activities_frees_what_memory_does_not_know;
     queries:
@@ -120,6 +148,7 @@ cases! {
         count_instances_stops_at_the_cap,
         a_prefix_is_taken_literally,
         history_is_returned_turn_by_turn,
+        a_history_is_read_in_parts,
         get_executions_returns_former_ones_where_the_hub_keeps_them,
         bug_30_purging_leaves_nothing_behind,
         a_live_instance_is_purged_only_by_force,
@@ -134,12 +163,15 @@ cases! {
         what_failed_in_its_first_turn_begins_anew,
         only_what_has_failed_is_rewound,
         children_are_rewound_answered_awaited_or_created_again,
+        a_call_whose_answer_was_lost_fails_and_no_other,
+        a_wait_for_locks_goes_on_after_rewinding,
         a_rewinding_that_was_overtaken_changes_nothing;
     export:
         what_is_moved_goes_on,
         parents_and_children_find_each_other,
         what_has_ended_or_not_begun_is_moved_as_it_is,
         an_import_overwrites_nothing_and_takes_nothing_that_cannot_be,
+        what_waits_for_an_entity_is_neither_moved_nor_forked,
         a_fork_takes_a_turn_anew_and_leaves_its_source_alone,
         a_fork_gets_the_answers_of_children_that_have_ended;
     poison:

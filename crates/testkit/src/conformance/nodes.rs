@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use everdure_core::{BackendError, LockActivities, NodeId, OrchestrationStatus};
+use everdure_core::{BackendError, LockActivities, NodeId, OrchestrationStatus, RegisterNode, Whereabouts};
 
 use super::fixture::{
     Held, Store, claim, complete, create, creation, get, lock, names, node, node_with_lease, task, until,
@@ -62,6 +62,21 @@ pub async fn a_renewed_node_is_not_reaped(store: Store) {
         reaped.contains(&dying)
     })
     .await;
+}
+
+pub async fn get_node_tells_where_those_who_live_are_reached(store: Store) {
+    let lease = Duration::from_secs(60);
+    let told = RegisterNode { lease, address: Some("host:1".to_owned()) };
+    let told = store.register_node(told).await.expect("registering a node").node;
+    let untold = node(&store).await;
+    let dying = node_with_lease(&store, Duration::from_millis(50)).await;
+    reap(&store, dying).await;
+    let place = async |node| store.get_node(node).await.expect("an answer");
+    assert_eq!(place(told).await, Whereabouts::At("host:1".to_owned()));
+    assert_eq!(place(untold).await, Whereabouts::Untold);
+    assert_eq!(place(dying).await, Whereabouts::Gone);
+    store.remove_node(told).await.expect("leaving");
+    assert_eq!(place(told).await, Whereabouts::Gone);
 }
 
 pub async fn release_unknown_frees_what_memory_does_not_know(store: Store) {

@@ -91,9 +91,13 @@ pub fn decide(started: &ExecutionStarted, seen: &[HistoryEvent], time: Timestamp
 fn begin(step: &Step, value: i64, time: Timestamp) -> ActionKind {
     let (version, tags) = (None, Tags::new());
     match step {
-        Step::Call(name, _) => {
-            ActionKind::ScheduleTask { name: (*name).to_owned(), version, input: Some(value.to_string()), tags }
-        }
+        Step::Call(name, _) => ActionKind::ScheduleTask {
+            name: (*name).to_owned(),
+            version,
+            input: Some(value.to_string()),
+            tags,
+            trace: None,
+        },
         Step::Sleep(span) => ActionKind::CreateTimer { fire_at: time + *span },
         Step::Child => ActionKind::CreateSubOrchestration {
             name: "child".to_owned(),
@@ -101,6 +105,8 @@ fn begin(step: &Step, value: i64, time: Timestamp) -> ActionKind {
             instance_id: Some(id("child")),
             input: Some(value.to_string()),
             tags,
+            trace: None,
+            forget: false,
         },
         Step::Await | Step::Again => {
             ActionKind::ContinueAsNew { input: Some(value.to_string()), version, carry_over: vec![] }

@@ -1,7 +1,7 @@
 //! `query_instances`, `get_history`, `purge_instances`: what operators see, and what they remove.
 
 use everdure_core::{
-    CreateInstance, CustomStatusIs, InstanceQuery, OrchestrationStatus, PurgeFilter, PurgeOutcome, Tags,
+    CreateInstance, CustomStatusIs, HistoryPart, InstanceQuery, OrchestrationStatus, PurgeFilter, PurgeOutcome, Tags,
 };
 
 use super::fixture::{
@@ -139,6 +139,38 @@ pub async fn history_is_returned_turn_by_turn(store: Store) {
     assert_eq!(store.get_history(id("nobody"), None).await.expect("an answer"), None);
 }
 
+pub async fn a_history_is_read_in_parts(store: Store) {
+    create(&store, creation("i", "o")).await;
+    let node = node(&store).await;
+    for number in 0..5 {
+        claim(&store, node, "o").await.checkpoint(&store, vec![task(number, "a")], false).await;
+        send(&store, "i", event("e", &format!("\"{number}\""))).await;
+    }
+    claim(&store, node, "o").await.checkpoint(&store, complete("1"), false).await;
+    let (record, whole) = store.get_history(id("i"), None).await.expect("an answer").expect("it exists");
+    for bytes in [0, 500, u64::MAX] {
+        let part = async |after, execution_id| {
+            let part = HistoryPart { instance_id: id("i"), execution_id, after, bytes };
+            store.get_history_part(part).await.expect("an answer")
+        };
+        let (first, mut turns) = part(0, None).await.expect("it exists");
+        assert_eq!(first, record);
+        let execution = Some(record.execution_id);
+        loop {
+            let after = turns.last().map_or(0, |turn| turn.turn);
+            let (_, mut more) = part(after, execution).await.expect("it still exists");
+            if more.is_empty() {
+                break;
+            }
+            turns.append(&mut more);
+        }
+        assert_eq!(turns, whole);
+        assert_eq!(part(0, Some(record.execution_id.next(1))).await, None);
+    }
+    let part = HistoryPart { instance_id: id("nobody"), execution_id: None, after: 0, bytes: 1 };
+    assert_eq!(store.get_history_part(part).await.expect("an answer"), None);
+}
+
 pub async fn bug_30_purging_leaves_nothing_behind(store: Store) {
     create(&store, creation("i", "o")).await;
     let node = node(&store).await;
@@ -169,8 +201,14 @@ pub async fn purging_goes_in_bounded_steps(store: Store) {
         run_to_end(&store, node, "o").await;
     }
     create(&store, creation("live", "o")).await;
-    let purge =
-        PurgeFilter::Finished { statuses: vec![], created_from: None, created_to: None, completed_to: None, limit: 2 };
+    let purge = PurgeFilter::Finished {
+        statuses: vec![],
+        created_from: None,
+        created_to: None,
+        completed_to: None,
+        limit: 2,
+        recurse: false,
+    };
     let mut purged = Vec::new();
     loop {
         let outcome = store.purge_instances(purge.clone()).await.expect("purging");
@@ -210,6 +248,9 @@ pub async fn get_executions_returns_former_ones_where_the_hub_keeps_them(store: 
     assert_eq!(turns.last().map(|turn| turn.turn), Some(all[0].turn));
     let last = turns[1].events.last().expect("it ended").data.type_name();
     assert_eq!(last, "ContinueAsNew");
+    let part = HistoryPart { instance_id: id("i"), execution_id: Some(all[0].execution_id), after: 2, bytes: 1 };
+    let (_, rest) = store.get_history_part(part).await.expect("an answer").expect("it is kept");
+    assert_eq!(rest, turns[1..]);
     let current = store.get_history(id("i"), None).await.expect("an answer").expect("it exists");
     assert_eq!(store.get_history(id("i"), Some(2)).await.expect("an answer"), Some(current));
     assert_eq!(store.get_history(id("i"), Some(0)).await.expect("an answer"), None);

@@ -2,14 +2,15 @@
 
 use chrono::TimeDelta;
 use everdure_core::{
-    CompleteActivity, FailureDetails, InboxItem, LockActivities, Message, MessageBody, NodeId, OrchestrationStatus,
-    PurgeFilter,
+    Action, CompleteActivity, FailureDetails, InboxItem, LockActivities, Message, MessageBody, NodeId,
+    OrchestrationStatus, PurgeFilter,
 };
 use everdure_engine::{RewindOutcome, rewind};
 
+use super::entities::{COUNTER, HeldHere, call, lock_entities, run_all};
 use super::fixture::{
-    Held, Store, child, claim, complete, create, creation, dispatch, event, fail, get, id, names, node, send, task,
-    terminate, timer,
+    Held, Store, child, claim, complete, create, creation, dispatch, event, fail, get, id, lock, names, node, send,
+    task, terminate, timer,
 };
 
 async fn rewound(store: &Store, name: &str) -> usize {
@@ -41,7 +42,8 @@ async fn run_activity(store: &Store, node: NodeId, failure: Option<&str>) {
         Some(text) => MessageBody::TaskFailed { dispatch, failure: FailureDetails::new("Io", text) },
         None => MessageBody::TaskCompleted { dispatch, result: Some("1".into()) },
     };
-    let completion = CompleteActivity { id: got.id, attempt: got.attempt, node, key, instance_id, execution, body };
+    let completion =
+        CompleteActivity { id: Some(got.id), attempt: got.attempt, node, key, instance_id, execution, body };
     store.complete_activity(completion).await.expect("delivered");
 }
 
@@ -61,7 +63,7 @@ pub async fn a_failed_activity_runs_again(store: Store) {
         assert_eq!((before.status, rewound(&store, "i").await), (OrchestrationStatus::Failed, 1));
         let after = get(&store, "i").await.expect("it exists");
         assert_eq!((after.status, after.failure, after.completed_at), (OrchestrationStatus::Running, None, None));
-        assert_eq!((after.turn, after.execution_id), (before.turn + 1, before.execution_id));
+        assert_eq!((after.turn, after.execution_id), (before.turn + 1, before.execution_id.rewound()));
         let held = claim(&store, node, "o").await;
         let events = bodies(&held);
         assert_eq!(events.len(), round, "what it saw comes again: {events:?}");
@@ -155,3 +157,57 @@ pub async fn a_rewinding_that_was_overtaken_changes_nothing(store: Store) {
 }
 
 static OWN: std::sync::LazyLock<everdure_core::InstanceId> = std::sync::LazyLock::new(|| id("i"));
+
+/// Rewinds an instance whose turn failed beside these actions that concern entities.
+async fn failed_beside(store: &Store, actions: Vec<Action>) -> Held {
+    let mut held = super::entities::start(store, "i", actions).await;
+    send(store, "i", event("e", "1")).await;
+    held.mail(store).await;
+    held.checkpoint(store, fail("Io", "no bank"), false).await;
+    held
+}
+
+pub async fn a_call_whose_answer_was_lost_fails_and_no_other(store: Store) {
+    let node = node(&store).await;
+    failed_beside(&store, vec![call(1, "@counter@a", "ran"), call(2, "@counter@b", "waits")]).await;
+    let items = lock(&store, node, COUNTER).await;
+    assert_eq!(items.len(), 2);
+    for item in items.into_iter().filter(|item| item.started.instance_id.as_str() == "@counter@a") {
+        HeldHere::new(node, item).run(&store, Some("1")).await;
+    }
+    rewound(&store, "i").await;
+    let mut held = claim(&store, node, "i").await;
+    let lost = |body: &MessageBody| match body {
+        MessageBody::EntityOperationFailed { dispatch: step, failure, .. } => {
+            *step == dispatch(1, 0) && failure.error_type == "EntityAnswerLost"
+        }
+        _ => false,
+    };
+    let seen = bodies(&held);
+    assert_eq!((seen.len(), seen.iter().filter(|body| lost(body)).count()), (2, 1), "{seen:?}");
+    // The node of the other entity gives it back; then it runs, and its answer comes.
+    store.remove_node(node).await.expect("leaving");
+    let (next, mine) = (super::fixture::node(&store).await, super::fixture::node(&store).await);
+    held = claim(&store, mine, "i").await;
+    run_all(&store, next, COUNTER, Some("1")).await;
+    held.mail(&store).await;
+    let answered = |body: &MessageBody| matches!(body, MessageBody::EntityOperationCompleted { dispatch: step, .. } if *step == dispatch(1, 1));
+    assert_eq!(bodies(&held).iter().filter(|body| answered(body)).count(), 1);
+}
+
+pub async fn a_wait_for_locks_goes_on_after_rewinding(store: Store) {
+    let node = node(&store).await;
+    let mut other = super::entities::start(&store, "other", vec![lock_entities(1, "theirs", &["@counter@a"])]).await;
+    run_all(&store, node, COUNTER, Some("0")).await;
+    failed_beside(&store, vec![lock_entities(1, "mine", &["@counter@b", "@counter@a"])]).await;
+    run_all(&store, node, COUNTER, None).await;
+    rewound(&store, "i").await;
+    run_all(&store, node, COUNTER, None).await;
+    let mut held = claim(&store, super::fixture::node(&store).await, "i").await;
+    other.mail(&store).await;
+    other.checkpoint(&store, complete("1"), false).await;
+    run_all(&store, node, COUNTER, None).await;
+    held.mail(&store).await;
+    let granted = |body: &MessageBody| matches!(body, MessageBody::EntityLockGranted { .. });
+    assert_eq!(bodies(&held).iter().filter(|body| granted(body)).count(), 1, "{:?}", bodies(&held));
+}

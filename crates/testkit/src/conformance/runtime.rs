@@ -127,7 +127,7 @@ impl Runtime {
             resident.seen.extend_from_slice(turn.events());
             actions = decide(&resident.state.started, &resident.seen, turn.time());
         }
-        let decided = TurnActions { actions, custom_status: None };
+        let decided = TurnActions { actions, ..TurnActions::default() };
         let mut checkpoint =
             turn.apply(&resident.state, self.node, resident.claim, decided).expect("they fit the history");
         checkpoint.hold = self.keeps && !checkpoint.status.is_terminal() && checkpoint.next_execution.is_none();
@@ -217,7 +217,7 @@ impl Runtime {
             Err(failure) => MessageBody::TaskFailed { dispatch, failure },
         };
         let (key, instance_id, execution) = (task.key, task.instance_id, task.execution);
-        let request = CompleteActivity { id, attempt, node, key, instance_id, execution, body };
+        let request = CompleteActivity { id: Some(id), attempt, node, key, instance_id, execution, body };
         let outcome = self.store.complete_activity(request).await.expect("completing");
         assert!(matches!(outcome, CompleteOutcome::Delivered { .. }), "nobody else is here: {outcome:?}");
     }

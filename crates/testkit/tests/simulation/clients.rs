@@ -12,6 +12,7 @@ use everdure_engine::NodeHandle;
 use uuid::Uuid;
 
 use crate::door::Door;
+use crate::entities::client_signal;
 use crate::plan::{Plans, event_input};
 use crate::script::{EVENT, SCRIPT, input};
 use crate::world::World;
@@ -45,6 +46,13 @@ impl Client {
             let place = self.world.rng().usize(..=deeds.len());
             deeds.insert(place, Deed::Suspend);
         }
+        // In their own order, among the others.
+        let mut place = 0;
+        for number in 0..self.plans.plans[self.plan].signals {
+            place = self.world.rng().usize(place..=deeds.len());
+            deeds.insert(place, Deed::Signal(number));
+            place += 1;
+        }
         if self.terminates {
             let place = self.world.rng().usize(..=deeds.len());
             deeds.insert(place, Deed::Terminate);
@@ -76,6 +84,7 @@ impl Client {
             reuse: ReusePolicy::Never,
             request_id: Some(self.guid()),
             born_claimed: None,
+            trace: None,
         };
         let starts_later = self.world.rng().u8(..5) == 0;
         let scheduled_start = starts_later.then(|| self.world.now() + chrono::TimeDelta::seconds(3));
@@ -106,6 +115,10 @@ impl Client {
                 let input = Some(event_input(self.plan, number));
                 self.send(MessageBody::EventRaised { name: EVENT.to_owned(), input }).await;
             }
+            Deed::Signal(number) => {
+                let (entity, body) = client_signal(self.plan, number);
+                self.send_to(entity, body).await;
+            }
             Deed::Suspend => {
                 self.send(MessageBody::ExecutionSuspended { reason: None }).await;
                 self.pause(3000).await;
@@ -122,7 +135,11 @@ impl Client {
     }
 
     async fn send(&self, body: MessageBody) {
-        let request = SendMessage { instance_id: instance_id(self.plan), body, request_id: Some(self.guid()) };
+        self.send_to(instance_id(self.plan), body).await;
+    }
+
+    async fn send_to(&self, instance_id: InstanceId, body: MessageBody) {
+        let request = SendMessage { instance_id, body, request_id: Some(self.guid()), not_before: None };
         loop {
             let sent = match self.node() {
                 Some(node) => tokio::time::timeout(PATIENCE, node.send_message(request.clone())).await,
@@ -142,6 +159,7 @@ impl Client {
 
 enum Deed {
     Event(usize),
+    Signal(usize),
     Suspend,
     Terminate,
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everdure_core::{
-    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CompleteActivity,
-    CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome, Execution, ExportedInstance, Hint,
-    HintStream, HistoryTurn, ImportOutcome, InstanceId, InstanceKey, InstanceQuery, InstanceRecord, LockActivities,
+    AbandonActivity, ActivityId, Backend, BackendError, BackendResult, Checkpoint, CheckpointOutcome, CleanEntities,
+    CleanedEntities, CompleteActivity, CompleteOutcome, CreateInstance, CreateOutcome, Demote, DemoteOutcome,
+    EntityPage, EntityQuery, EntityRecord, Execution, ExportedInstance, Hint, HintStream, HistoryTurn, ImportOutcome,
+    InstanceId, InstanceIdPage, InstanceKey, InstanceQuery, InstanceRecord, ListInstanceIds, LockActivities,
     LockOrchestrations, LockedActivities, LockedOrchestrations, NodeId, NodeLease, Observed, Page, Poisoned,
-    PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp,
+    PurgeFilter, PurgeOutcome, Reaped, RegisterNode, Rewinding, SendMessage, SendOutcome, Timestamp, Whereabouts,
 };
 use everdure_engine::CancellationToken;
 use futures::future::BoxFuture;
@@ -292,7 +293,8 @@ impl Backend for Door {
             Box::pin(async move {
                 let completion = sabotage::complete(&world, request.clone());
                 let outcome = world.store.complete_activity(completion).await?;
-                world.note("complete", request.id.0, || format!("by {}: {outcome:?}", request.node));
+                world
+                    .note("complete", request.id.map_or(-1, |id| id.0), || format!("by {}: {outcome:?}", request.node));
                 if let CompleteOutcome::Delivered { .. } = outcome {
                     world.ledger().completed(&request);
                 }
@@ -319,6 +321,18 @@ impl Backend for Door {
         self.world.store.count_instances(query, cap).await
     }
 
+    async fn list_instance_ids(&self, request: ListInstanceIds) -> BackendResult<InstanceIdPage> {
+        self.world.store.list_instance_ids(request).await
+    }
+
+    async fn get_node(&self, node: NodeId) -> BackendResult<Whereabouts> {
+        self.world.store.get_node(node).await
+    }
+
+    async fn get_holders(&self, id: InstanceId, task: Option<i32>) -> BackendResult<Vec<NodeId>> {
+        self.world.store.get_holders(id, task).await
+    }
+
     async fn get_executions(&self, id: InstanceId) -> BackendResult<Vec<Execution>> {
         self.world.store.get_executions(id).await
     }
@@ -329,6 +343,18 @@ impl Backend for Door {
         execution: Option<i32>,
     ) -> BackendResult<Option<(InstanceRecord, Vec<HistoryTurn>)>> {
         self.world.store.get_history(id, execution).await
+    }
+
+    async fn get_entity(&self, id: InstanceId, include_state: bool) -> BackendResult<Option<EntityRecord>> {
+        self.world.store.get_entity(id, include_state).await
+    }
+
+    async fn query_entities(&self, query: EntityQuery) -> BackendResult<EntityPage> {
+        self.world.store.query_entities(query).await
+    }
+
+    async fn clean_entities(&self, request: CleanEntities) -> BackendResult<CleanedEntities> {
+        self.world.store.clean_entities(request).await
     }
 
     async fn purge_instances(&self, filter: PurgeFilter) -> BackendResult<PurgeOutcome> {

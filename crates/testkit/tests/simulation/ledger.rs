@@ -244,6 +244,10 @@ impl Ledger {
 
     pub fn locked(&mut self, node: NodeId, item: &LockedOrchestration, now: Timestamp) {
         self.expect(self.is_live(node), || format!("node {node} is gone and claimed {}", item.key));
+        if item.started.instance_id.is_entity() && !self.instances.contains_key(&item.key) {
+            // Its first message made it.
+            self.born(item.key, item.started.instance_id.clone(), None);
+        }
         let Some(seen) = self.instances.get_mut(&item.key) else {
             self.report(format!("row {} was claimed and never created", item.key));
             return;
@@ -312,7 +316,9 @@ impl Ledger {
         self.expect(self.is_live(completion.node), || format!("node {} is gone and answered", completion.node));
         let Some(seen) = self.instances.get_mut(&completion.key) else { return };
         let Some(dispatch) = completion.body.dispatch() else { return };
-        let first = seen.answered.insert(dispatch) || seen.closed.contains(&dispatch);
+        // Without a row a repeated answer is stored again, and the turn takes the first.
+        let again = completion.id.is_none();
+        let first = seen.answered.insert(dispatch) || seen.closed.contains(&dispatch) || again;
         let id = seen.id.clone();
         self.expect(first, || format!("step {dispatch} of {id} was answered twice"));
     }

@@ -5,6 +5,7 @@
 
 mod clients;
 mod door;
+mod entities;
 mod ledger;
 mod plan;
 mod process;
@@ -92,4 +93,6 @@ caught! {
     simulation_catches_broken_rule_7: Rule7,
     simulation_catches_broken_rule_7_when_results_are_forgotten: Rule7Forget,
     simulation_catches_broken_rule_8: Rule8,
+    simulation_catches_an_entity_that_forgets_its_lock: Lock,
+    simulation_catches_an_entity_that_forgets_who_waits: Unpark,
 }

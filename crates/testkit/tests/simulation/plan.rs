@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
+use crate::entities::ENTITIES;
+
 /// One step of an orchestration.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -26,6 +28,13 @@ pub enum Step {
     UntilEvent,
     /// Starts an activity and a timer for nothing, and continues as new soon after; events not yet taken are carried.
     ContinueAsNew,
+    /// Signals these entities, and goes on.
+    Signals(Vec<usize>, Option<Duration>),
+    /// Calls these entities, all at once.
+    Calls(Vec<usize>),
+    /// Locks these entities and calls each of them twice; at the end they are unlocked, or the orchestration continues as
+    /// new and leaves that to the engine.
+    Critical(Vec<usize>, bool),
 }
 
 /// An orchestration.
@@ -34,6 +43,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Ends with a failure instead of its result.
     pub fails: bool,
+    /// So many signals its client sends to entities.
+    pub signals: usize,
 }
 
 /// All orchestrations of a run; children stand behind their parents.
@@ -50,22 +61,23 @@ impl Plans {
     pub fn draw(rng: &mut Rng) -> Self {
         let roots = rng.usize(2..=6);
         let mut plans = Self { plans: Vec::new(), roots, doomed: Vec::new() };
-        plans.plans.resize_with(roots, || Plan { steps: Vec::new(), fails: false });
+        plans.plans.resize_with(roots, || Plan { steps: Vec::new(), fails: false, signals: 0 });
         for root in 0..roots {
             let doomed = rng.u8(..8) == 0;
             plans.doomed.extend(doomed.then_some(root));
             plans.plans[root] = plans.plan(rng, 2, doomed);
+            plans.plans[root].signals = rng.usize(..3);
         }
         plans
     }
 
     fn plan(&mut self, rng: &mut Rng, depth: usize, doomed: bool) -> Plan {
         let steps = (0..rng.usize(1..=5)).map(|_| self.step(rng, depth, doomed)).collect();
-        Plan { steps, fails: rng.u8(..8) == 0 }
+        Plan { steps, fails: rng.u8(..8) == 0, signals: 0 }
     }
 
     fn step(&mut self, rng: &mut Rng, depth: usize, doomed: bool) -> Step {
-        match rng.u8(..20) {
+        match rng.u8(..25) {
             0..=4 => Step::Activities(1),
             5..=6 => Step::Activities(rng.usize(2..=8)),
             7..=8 => Step::Sleep(Duration::from_millis(rng.u64(1..=8000))),
@@ -85,8 +97,29 @@ impl Plans {
             12..=13 => Step::GiveUp(Duration::from_millis(rng.u64(1..=5000))),
             16..=17 => Step::UntilEvent,
             18..=19 => Step::ContinueAsNew,
+            20..=21 => {
+                let later = rng.bool().then(|| Duration::from_millis(rng.u64(1..=5000)));
+                Step::Signals(entities(rng, 3), later)
+            }
+            22 => Step::Calls(entities(rng, 3)),
+            23..=24 => {
+                let mut locked = entities(rng, ENTITIES);
+                locked.sort_unstable();
+                locked.dedup();
+                Step::Critical(locked, rng.u8(..3) > 0)
+            }
             _ => Step::Activities(2),
         }
+    }
+
+    /// Whether an orchestration may be ended from outside, by itself or with those above it.
+    pub fn is_doomed(&self, plan: usize) -> bool {
+        if plan < self.roots {
+            return self.doomed.contains(&plan);
+        }
+        let is_child = |step: &Step| matches!(step, Step::Children(children, _) if children.contains(&plan));
+        let parent = self.plans.iter().position(|parent| parent.steps.iter().any(is_child));
+        parent.is_none_or(|parent| self.is_doomed(parent))
     }
 
     /// How many external events an orchestration takes until its end.
@@ -118,8 +151,12 @@ impl Plans {
                     found.extend(children.iter().map(|child| gathered(self.expected(*child))))
                 }
                 Step::Staggered(_) => found.extend((0..2).map(|i| outcome(&label(plan, place, i)))),
+                Step::Calls(entities) => found.extend((0..entities.len()).map(|i| outcome(&label(plan, place, i)))),
+                Step::Critical(entities, _) => {
+                    found.extend((0..2 * entities.len()).map(|i| outcome(&label(plan, place, i))));
+                }
                 Step::Deadline(_) => found.push(outcome(&label(plan, place, 0))),
-                Step::Sleep(_) | Step::GiveUp(_) | Step::ContinueAsNew => {}
+                Step::Sleep(_) | Step::GiveUp(_) | Step::ContinueAsNew | Step::Signals(..) => {}
             }
         }
         self.result(plan, found)
@@ -131,6 +168,11 @@ impl Plans {
         let all = found.join(",");
         if self.plans[plan].fails { Err(all) } else { Ok(all) }
     }
+}
+
+/// Some entities, at most so many.
+fn entities(rng: &mut Rng, most: usize) -> Vec<usize> {
+    (0..rng.usize(1..=most)).map(|_| rng.usize(..ENTITIES)).collect()
 }
 
 /// What a parent keeps of a child's end.

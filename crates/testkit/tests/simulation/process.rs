@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use everdure_core::{ActivityTask, Backend, FailureDetails, NameFilter};
-use everdure_engine::{ActivityExecutor, CancellationToken, Node, NodeOptions, Registry};
+use everdure_engine::{ActivityExecutor, ActivityReturn, CancellationToken, Node, NodeOptions, Registry};
 
 use crate::door::Door;
+use crate::entities::{LOG, Log};
 use crate::plan::{Plans, fails};
 use crate::script::{SCRIPT, Scripts};
 use crate::world::World;
@@ -29,7 +30,7 @@ impl Process {
         let options = options(world, whole);
         loop {
             let backend: Arc<dyn Backend> = Arc::clone(&door) as Arc<dyn Backend>;
-            let registry = registry(world, plans, &door, takes_all);
+            let registry = Arc::new(registry(world, plans, &door, takes_all));
             if let Ok(node) = Node::start(backend, registry, options).await {
                 return Self { door, node };
             }
@@ -65,6 +66,7 @@ fn registry(world: &Arc<World>, plans: &Arc<Plans>, door: &Arc<Door>, takes_all:
     let mut registry = Registry::default();
     let name = |name: &str| NameFilter { name: name.to_owned(), version: None };
     registry.add_orchestration(name(SCRIPT), Arc::new(Scripts(Arc::clone(world), Arc::clone(plans))));
+    registry.add_entity(name(LOG), Arc::new(Log(Arc::clone(world))));
     for kind in [Kind::Work, Kind::Slow, Kind::Forever] {
         if takes_all || kind != Kind::Slow {
             let activity = Activity { world: Arc::clone(world), door: Arc::clone(door), kind };
@@ -114,9 +116,17 @@ impl Activity {
     }
 }
 
+impl Activity {
+    /// As one of this process returns, or one that came over a wire.
+    fn returned(&self, ended: Result<Option<String>, FailureDetails>) -> ActivityReturn {
+        let ack = self.world.rng().bool().then(|| tokio::sync::oneshot::channel().0);
+        ActivityReturn { ack, patient: self.world.rng().bool(), ..ended.into() }
+    }
+}
+
 #[async_trait]
 impl ActivityExecutor for Activity {
-    async fn run(&self, task: ActivityTask, cancelled: CancellationToken) -> Result<Option<String>, FailureDetails> {
+    async fn run(&self, task: ActivityTask, cancelled: CancellationToken) -> ActivityReturn {
         let label = task.input.clone().unwrap_or_default();
         self.world.note("run", task.key.0, || format!("{} {label}", task.idempotency_key));
         if self.door.is_sound() {
@@ -133,8 +143,8 @@ impl ActivityExecutor for Activity {
         };
         let done = work.await;
         if !done || fails(&label) {
-            return Err(FailureDetails::new("Planned", label));
+            return self.returned(Err(FailureDetails::new("Planned", label)));
         }
-        Ok(Some(label))
+        self.returned(Ok(Some(label)))
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::clients::{Client, instance_id};
 use crate::door::Door;
+use crate::entities;
 use crate::plan::Plans;
 use crate::process::{LEASE, Process};
 use crate::sabotage::Sabotage;
@@ -135,13 +136,14 @@ impl Run {
         while !self.is_over() {
             tokio::time::sleep(Duration::from_millis(500)).await;
             let live = self.live().await;
-            if live.is_empty() && self.clients.iter().all(JoinHandle::is_finished) {
+            let busy = entities::busy(&self.world).await;
+            if live.is_empty() && busy.is_empty() && self.clients.iter().all(JoinHandle::is_finished) {
                 break;
             }
             if Instant::now() > end {
                 let live = live.iter().map(|record| format!("{} {}", record.instance_id, record.status));
                 let live: Vec<_> = live.collect();
-                self.world.ledger().report(format!("hangs: {live:?}"));
+                self.world.ledger().report(format!("hangs: {live:?}, entities {busy:?}"));
             }
         }
     }
@@ -169,6 +171,10 @@ impl Run {
             if !records.iter().any(|record| record.instance_id == instance_id(plan)) {
                 self.world.ledger().report(format!("{} is gone", instance_id(plan)));
             }
+        }
+        let problem = entities::judge(&self.world, &self.plans, |plan| self.plans.is_doomed(plan)).await;
+        if let Some(problem) = problem {
+            return self.world.ledger().report(problem);
         }
         let leftovers = self.world.store.leftovers();
         if leftovers > 0 {

@@ -33,9 +33,20 @@ pub enum Sabotage {
     Rule7Forget,
     /// A result goes to the latest step with the same task id.
     Rule8,
+    /// An entity forgets by whom it is locked.
+    Lock,
+    /// What waited for the end of a critical section waits on.
+    Unpark,
 }
 
 pub fn checkpoint(world: &World, mut checkpoint: Checkpoint) -> Checkpoint {
+    if let Some(change) = &mut checkpoint.entity {
+        match world.sabotage {
+            Some(Sabotage::Lock) => change.lock = None,
+            Some(Sabotage::Unpark) => change.unpark = false,
+            _ => {}
+        }
+    }
     let mut ledger = world.ledger();
     let Some((holder, claim, turn, execution)) = ledger.place(checkpoint.key) else { return checkpoint };
     match world.sabotage {

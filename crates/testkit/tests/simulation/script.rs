@@ -14,6 +14,7 @@ use everdure_core::{
 };
 use everdure_engine::{LiveOrchestration, NewTurn, OrchestrationExecutor, TurnFault};
 
+use crate::entities::{NOTE, entity_id, entry, section};
 use crate::plan::{Plans, Step, event_input, gathered, label, outcome};
 use crate::world::World;
 
@@ -44,6 +45,7 @@ enum Waiting {
     Ignored(i32),
     Timer(i32),
     Child,
+    Lock,
 }
 
 struct Script {
@@ -126,6 +128,13 @@ impl Script {
             EventData::SubOrchestrationInstanceFailed { dispatch, failure, .. } => {
                 self.answered(*dispatch, gathered(Err(failure.error_message.clone())));
             }
+            EventData::EntityOperationCompleted { dispatch, output, .. } => {
+                self.answered(*dispatch, output.clone().unwrap_or_default());
+            }
+            EventData::EntityOperationFailed { dispatch, failure, .. } => {
+                self.answered(*dispatch, format!("!{}", failure.error_message));
+            }
+            EventData::EntityLockGranted { dispatch, .. } => self.answered(*dispatch, String::new()),
             EventData::TimerFired { dispatch, fire_at, .. } => {
                 if self.time < *fire_at {
                     self.fault = Some(format!("timer {dispatch} fired early"));
@@ -145,7 +154,7 @@ impl Script {
                 self.found.push(result);
             }
             Some(Waiting::Child) => self.found.push(result),
-            Some(Waiting::Ignored(_) | Waiting::Timer(_)) => {}
+            Some(Waiting::Ignored(_) | Waiting::Timer(_) | Waiting::Lock) => {}
             None => self.fault = Some(format!("an answer to step {dispatch}, which does not wait for one")),
         }
     }
@@ -165,7 +174,8 @@ impl Script {
 
     fn activity(&mut self, name: &str, index: usize, waiting: impl FnOnce(i32) -> Waiting) {
         let input = Some(label(self.plan, self.place, index));
-        let kind = ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new() };
+        let kind =
+            ActionKind::ScheduleTask { name: name.to_owned(), version: None, input, tags: Tags::new(), trace: None };
         self.dispatch(kind, waiting);
     }
 
@@ -202,6 +212,13 @@ impl Script {
                 }
                 self.begun = Some(0);
             }
+            Step::Critical(entities, _) if self.begun == Some(1) && self.waiting.is_empty() => {
+                let section = section(self.plan, self.place);
+                for (index, entity) in entities.iter().chain(entities).enumerate() {
+                    self.call(*entity, &section, index);
+                }
+                self.begun = Some(0);
+            }
             _ => {}
         }
         let done = match step {
@@ -213,9 +230,13 @@ impl Script {
         if done {
             self.begun = None;
             self.place += 1;
-            if let Step::ContinueAsNew = step {
-                self.continue_as_new();
-                return false;
+            match step {
+                Step::Critical(entities, true) => self.unlock(entities),
+                Step::ContinueAsNew | Step::Critical(..) => {
+                    self.continue_as_new();
+                    return false;
+                }
+                _ => {}
             }
             self.give_up_the_rest();
         }
@@ -248,6 +269,30 @@ impl Script {
                 self.timer(*time);
                 return 1;
             }
+            Step::Signals(entities, later) => {
+                let not_before = later.map(|later| self.time + TimeDelta::from_std(later).expect("a few seconds"));
+                for (index, entity) in entities.iter().enumerate() {
+                    let (target, input) = (entity_id(*entity), Some(entry("", &label(self.plan, self.place, index))));
+                    let (request_id, operation) = (self.request(), NOTE.to_owned());
+                    self.act(ActionKind::SignalEntity {
+                        request_id,
+                        target,
+                        operation,
+                        input,
+                        not_before,
+                        trace: None,
+                    });
+                }
+            }
+            Step::Calls(entities) => {
+                entities.iter().enumerate().for_each(|(index, entity)| self.call(*entity, "", index));
+            }
+            Step::Critical(entities, _) => {
+                let lock_set = entities.iter().map(|entity| entity_id(*entity)).collect();
+                let critical_section = self.section();
+                self.dispatch(ActionKind::LockEntities { critical_section, lock_set }, |_| Waiting::Lock);
+                return 1;
+            }
             Step::Deadline(time) => {
                 self.activity("work", 0, |_| Waiting::Kept(0));
                 self.timer(*time);
@@ -270,6 +315,39 @@ impl Script {
         0
     }
 
+    /// The id of the next request: no other has it.
+    fn request(&self) -> String {
+        format!("{} {}.{}", self.id, self.turn, self.actions.len())
+    }
+
+    fn call(&mut self, entity: usize, section: &str, index: usize) {
+        let input = Some(entry(section, &label(self.plan, self.place, index)));
+        let kind = ActionKind::CallEntity {
+            request_id: self.request(),
+            target: entity_id(entity),
+            operation: NOTE.to_owned(),
+            input,
+            not_before: None,
+            trace: None,
+        };
+        self.dispatch(kind, |_| Waiting::Kept(index));
+    }
+
+    /// The critical section of the step at `place`; each is entered once.
+    fn section(&self) -> String {
+        format!("{} {}", self.id, self.place)
+    }
+
+    fn unlock(&mut self, entities: &[usize]) {
+        self.place -= 1;
+        let critical_section = self.section();
+        self.place += 1;
+        for entity in entities {
+            let (critical_section, target) = (critical_section.clone(), entity_id(*entity));
+            self.act(ActionKind::UnlockEntity { critical_section, target });
+        }
+    }
+
     fn child_id(&self, child: usize) -> InstanceId {
         InstanceId::new(format!("{}/{child}", self.id)).expect("a valid id")
     }
@@ -282,6 +360,8 @@ impl Script {
             instance_id: Some(id.clone()),
             input: Some(input(child, 0, 0, &[])),
             tags: Tags::new(),
+            trace: None,
+            forget: false,
         };
         self.dispatch(kind, |_| Waiting::Child);
     }
@@ -313,7 +393,9 @@ impl Script {
             match waiting {
                 Waiting::Ignored(task_id) => _ = self.act(ActionKind::CancelTask { task_id }),
                 Waiting::Timer(timer_id) => _ = self.act(ActionKind::CancelTimer { timer_id }),
-                Waiting::Kept(_) | Waiting::Child => self.fault = Some("a step ended before its parts".to_owned()),
+                Waiting::Kept(_) | Waiting::Child | Waiting::Lock => {
+                    self.fault = Some("a step ended before its parts".to_owned())
+                }
             }
         }
     }
@@ -351,10 +433,11 @@ impl LiveOrchestration for Script {
 
     async fn run_turn(&mut self, turn: NewTurn<'_>) -> Result<TurnActions, TurnFault> {
         if self.world.chance(self.world.weather.faults) {
-            return Err(TurnFault("the worker is not well".to_owned()));
+            let not_well = TurnFault::Failed("the worker is not well".to_owned());
+            return Err(if self.world.rng().bool() { not_well } else { TurnFault::NotTaken });
         }
         let actions = self.turn(turn.number, turn.time, turn.events);
-        Ok(TurnActions { actions, custom_status: None })
+        Ok(TurnActions { actions, ..TurnActions::default() })
     }
 }
 
@@ -369,7 +452,11 @@ impl Script {
 fn is_dispatch(kind: &ActionKind) -> bool {
     matches!(
         kind,
-        ActionKind::ScheduleTask { .. } | ActionKind::CreateTimer { .. } | ActionKind::CreateSubOrchestration { .. }
+        ActionKind::ScheduleTask { .. }
+            | ActionKind::CreateTimer { .. }
+            | ActionKind::CreateSubOrchestration { .. }
+            | ActionKind::CallEntity { .. }
+            | ActionKind::LockEntities { .. }
     )
 }
 
@@ -378,7 +465,9 @@ pub fn scheduled(data: &EventData) -> Option<DispatchId> {
     match data {
         EventData::TaskScheduled { dispatch, .. }
         | EventData::TimerCreated { dispatch, .. }
-        | EventData::SubOrchestrationInstanceCreated { dispatch, .. } => Some(*dispatch),
+        | EventData::SubOrchestrationInstanceCreated { dispatch, .. }
+        | EventData::EntityOperationCalled { dispatch, .. }
+        | EventData::EntityLockRequested { dispatch, .. } => Some(*dispatch),
         _ => None,
     }
 }

@@ -15,10 +15,12 @@ declare -A allowed=(
   [everdure-core]=""
   [everdure-engine]="everdure-core"
   [everdure-postgres]="everdure-core"
-  [everdure]="everdure-core everdure-engine everdure-postgres"
+  [everdure-proto]="everdure-core"
+  [everdure]="everdure-core everdure-engine everdure-postgres everdure-proto"
+  [everdure-server]="everdure everdure-core everdure-engine everdure-proto"
   [everdure-embedded]=""
   [everdure-testkit]="everdure-core everdure-engine everdure-embedded"
-  [everdure-cli]="everdure everdure-core everdure-engine everdure-postgres everdure-embedded"
+  [everdure-cli]="everdure everdure-core everdure-engine everdure-postgres everdure-embedded everdure-server"
 )
 
 for crate in "${!allowed[@]}"; do

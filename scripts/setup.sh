@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh                 any PostgreSQL that Everdure runs on
 #   scripts/setup.sh --postgres 18   that version as well (repeat for more)
+#   scripts/setup.sh --sdks          also what the tests with the SDKs for Python and JavaScript need
 #
 # What is missing and cannot be provided is named with the line that installs it. Nothing is changed when all is there.
 # Databases are neither made nor started; a cluster that exists is left alone.
@@ -165,6 +166,27 @@ unpack_wheel() {
   rm -rf "$work"
 }
 
+# --- the tests with other languages' SDKs: those for Java and Go say by themselves when their toolchain is missing ------
+
+readonly OLDEST_NODE=20
+
+ensure_sdks() {
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_tools python3 python3-venv
+  python3 -c 'import ensurepip, venv' 2>/dev/null || fail "python3 with its venv module is missing: $(as_root apt-get install -y python3-venv)"
+  node_is_new || install_tools nodejs npm
+  node_is_new || fail "Node.js $OLDEST_NODE or newer with npm is missing: install it from nodejs.org or with a version manager"
+}
+
+node_is_new() { has node && has npm && (($(node -p 'process.versions.node.split(".")[0]') >= OLDEST_NODE)); }
+
+# Only root can; everybody else is told the line.
+install_tools() {
+  is_root && has apt-get || return 0
+  say "setup: installing $*"
+  quietly apt-get update -q
+  DEBIAN_FRONTEND=noninteractive quietly apt-get install -qy --no-install-recommends "$@"
+}
+
 # Output counts only if the command fails.
 quietly() {
   local output
@@ -175,13 +197,17 @@ quietly() {
 }
 
 main() {
-  local versions=() version
+  local versions=() version sdks=
   while (($# > 0)); do
     case $1 in
       --postgres)
         [[ ${2:-} =~ ^[0-9]+$ ]] && (($2 >= OLDEST && $2 <= NEWEST)) || fail "--postgres wants a version from $OLDEST to $NEWEST"
         versions+=("$2")
         shift 2
+        ;;
+      --sdks)
+        sdks=yes
+        shift
         ;;
       -h | --help)
         sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
@@ -194,6 +220,7 @@ main() {
   check_tools
   ensure_any
   for version in ${versions[@]+"${versions[@]}"}; do ensure_version "$version"; done
+  [[ -z $sdks ]] || ensure_sdks
 }
 
 main "$@"

@@ -1,0 +1,65 @@
+package sdk
+
+import (
+	"testing"
+	"time"
+
+	"github.com/microsoft/durabletask-go/api"
+	"github.com/microsoft/durabletask-go/task"
+)
+
+func TestC59_TimersAreNeverEarly(t *testing.T) {
+	h := newHub(t)
+	h.work(registry{orchestrators: map[string]task.Orchestrator{"Sleeping": func(ctx *task.OrchestrationContext) (any, error) {
+		var early []string
+		for _, delay := range []time.Duration{0, time.Millisecond, 200 * time.Millisecond, time.Second} {
+			due := ctx.CurrentTimeUtc.Add(delay)
+			if err := ctx.CreateTimer(delay).Await(nil); err != nil {
+				return nil, err
+			}
+			if ctx.CurrentTimeUtc.Before(due) {
+				early = append(early, delay.String())
+			}
+		}
+		return early, nil
+	}}})
+	state := h.completed(h.start("Sleeping"), "null")
+	if took := state.LastUpdatedAt.Sub(state.CreatedAt); took < 1201*time.Millisecond {
+		t.Fatalf("timers of 1,201 ms together took %v", took)
+	}
+}
+
+func TestC60_TimersInThePastAndFarAway(t *testing.T) {
+	h := newHub(t)
+	h.work(registry{orchestrators: map[string]task.Orchestrator{"Patient": func(ctx *task.OrchestrationContext) (any, error) {
+		far := ctx.CreateTimer(50 * 365 * 24 * time.Hour)
+		if err := ctx.CreateTimer(-time.Hour).Await(nil); err != nil {
+			return nil, err
+		}
+		ctx.SetCustomStatus("the past is over")
+		return nil, far.Await(nil)
+	}}})
+	id := h.start("Patient")
+	eventually(t, "the timer in the past has fired", func() bool { return h.get(id).SerializedCustomStatus == "the past is over" })
+	must(t, h.sdk.TerminateOrchestration(soon(t), id, api.WithOutput("waited long enough")))
+	state := h.end(id)
+	equal(t, "status", state.RuntimeStatus, api.RUNTIME_STATUS_TERMINATED)
+	equal(t, "output", state.SerializedOutput, `"waited long enough"`)
+}
+
+func TestTimersThatRunTogether(t *testing.T) {
+	h := newHub(t)
+	h.work(registry{orchestrators: map[string]task.Orchestrator{"Together": func(ctx *task.OrchestrationContext) (any, error) {
+		timers := make([]task.Task, 50)
+		for i := range timers {
+			timers[i] = ctx.CreateTimer(time.Duration(i) * 10 * time.Millisecond)
+		}
+		for _, timer := range timers {
+			if err := timer.Await(nil); err != nil {
+				return nil, err
+			}
+		}
+		return len(timers), nil
+	}}})
+	h.completed(h.start("Together"), "50")
+}

@@ -1,0 +1,61 @@
+"""Calls that their clients give up half way: what the server has begun, it finishes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import grpc
+from durabletask.internal import orchestrator_service_pb2 as pb
+
+from conftest import Connect
+from harness.waiting import eventually
+from kit.hub import Hub, new_id
+from kit.worker import complete
+
+Code = grpc.StatusCode
+
+
+def test_a_start_that_was_given_up_runs_all_the_same(hub: Hub, connect: Connect):
+    """Deadlines around the time that a start takes: whatever was created is handed out, and at once."""
+    worker = connect(maxConcurrentOrchestrationWorkItems=1000)
+    begun = time.monotonic()
+    for _ in range(20):
+        hub.start()
+        worker.turn()
+    usual = (time.monotonic() - begun) / 20
+    ids = [new_id() for _ in range(300)]
+    given_up = 0
+    for place, id in enumerate(ids):
+        deadline = usual * (0.2 + 1.2 * place / len(ids))
+        call = hub.calls.begin("StartInstance", pb.CreateInstanceRequest(instanceId=id, name="orch"), deadline)
+        given_up += call.code() != Code.OK
+    created = {id for id in ids if hub.get(id).exists}
+    assert given_up
+    came: set[str] = set()
+
+    def all_came() -> bool:
+        while worker.waiting:
+            came.add(worker.next().orchestratorRequest.instanceId)
+        return created <= came
+
+    eventually("what was created is handed out", all_came, 20)
+
+
+def test_a_hub_whose_deletion_was_given_up_is_gone(new_hub: Callable[..., Hub], connect: Connect):
+    """Its worker, which had an item in hand, is sent away, and the next one works in a new hub of that name."""
+    hub = new_hub()
+    worker = connect(hub)
+    before = hub.start()
+    worker.turn()
+    for call in ("DeleteTaskHub", "CreateTaskHub"):
+        request = pb.DeleteTaskHubRequest() if call == "DeleteTaskHub" else pb.CreateTaskHubRequest(recreateIfExists=True)
+        given_up = hub.connect().begin(call, request, 0.3)
+        assert given_up.code() in (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+        worker.code()
+        worker = connect(hub)
+        assert not hub.get(before).exists
+        before = hub.start()
+        turn = worker.turn()
+    worker.end_turn(turn, complete(1))
+    hub.wait(before)

@@ -17,19 +17,19 @@ Code = grpc.StatusCode
 
 
 def test_a_start_that_was_given_up_runs_all_the_same(hub: Hub, connect: Connect):
-    """Deadlines around the time that a start takes: whatever was created is handed out, and at once."""
+    """Cancelled just around the time that a start takes: whatever was created is handed out, and at once."""
     worker = connect(maxConcurrentOrchestrationWorkItems=1000)
-    begun = time.monotonic()
-    for _ in range(20):
-        hub.start()
-        worker.turn()
-    usual = (time.monotonic() - begun) / 20
-    ids = [new_id() for _ in range(300)]
+    patience = 0.01
+    ids = [new_id() for _ in range(400)]
     given_up = 0
-    for place, id in enumerate(ids):
-        deadline = usual * (0.2 + 1.2 * place / len(ids))
-        call = hub.calls.begin("StartInstance", pb.CreateInstanceRequest(instanceId=id, name="orch"), deadline)
-        given_up += call.code() != Code.OK
+    for id in ids:
+        call = hub.calls.begin("StartInstance", pb.CreateInstanceRequest(instanceId=id, name="orch"))
+        time.sleep(patience)
+        call.cancel()
+        in_time = call.code() == Code.OK
+        given_up += not in_time
+        # Finds the time that a start takes here and now, however fast the machine is, and stays beside it.
+        patience *= 0.93 if in_time else 1.07
     created = {id for id in ids if hub.get(id).exists}
     assert given_up
     came: set[str] = set()

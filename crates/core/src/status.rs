@@ -45,18 +45,24 @@ impl OrchestrationStatus {
     pub fn from_code(code: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.code() == code)
     }
-}
 
-impl fmt::Display for OrchestrationStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+    /// The word for the state, as it is shown and read back.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Running => "Running",
             Self::Completed => "Completed",
             Self::Failed => "Failed",
             Self::Terminated => "Terminated",
             Self::Pending => "Pending",
             Self::Suspended => "Suspended",
-        })
+        }
+    }
+}
+
+impl fmt::Display for OrchestrationStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

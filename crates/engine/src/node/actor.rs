@@ -117,7 +117,7 @@ impl Actor {
             Some(turn) => {
                 let answers =
                     turn.events().iter().filter(|event| event.data.answers().is_some_and(|d| here.contains(&d)));
-                self.in_turn = answers.filter_map(|event| completion(&event.data)).collect();
+                self.in_turn = answers.filter_map(|event| MessageBody::from_event(&event.data)).collect();
                 self.turn(turn).await
             }
             None if self.running.is_empty() => self.give_up().await,
@@ -354,7 +354,7 @@ impl Actor {
             self.stop(*dispatch);
         }
         if checkpoint.status.is_terminal() {
-            metrics::counter!("everdure_ended_total", "status" => checkpoint.status.to_string()).increment(1);
+            metrics::counter!("everdure_ended_total", "status" => checkpoint.status.name()).increment(1);
         }
         match checkpoint.status.is_terminal() || checkpoint.next_execution.is_some() {
             true => self.tell_all(),
@@ -529,19 +529,6 @@ impl Actor {
             retry_after: None,
             failure: None,
         }
-    }
-}
-
-/// The result of an activity, as a message.
-fn completion(event: &EventData) -> Option<MessageBody> {
-    match event {
-        EventData::TaskCompleted { dispatch, result, .. } => {
-            Some(MessageBody::TaskCompleted { dispatch: *dispatch, result: result.clone() })
-        }
-        EventData::TaskFailed { dispatch, failure, .. } => {
-            Some(MessageBody::TaskFailed { dispatch: *dispatch, failure: failure.clone() })
-        }
-        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// Says how much is logged.
-const VARIABLE: &str = "EVERDURE_LOG";
+pub const VARIABLE: &str = "EVERDURE_LOG";
 
 /// The pool tells each connection that failed, and not why; what uses the pool tells both, less often.
 const NOISE: &str = "deadpool.postgres";

@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::load::cpu_seconds;
+use crate::logging;
 
 /// How long it may take until the server listens, or has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,6 +26,10 @@ impl RemoteServer {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["serve", "--listen", "127.0.0.1:0", "--drain", "5"]);
         command.env("EVERDURE_DATABASE_URL", database_url);
+        // What it does in good order is not news here; whoever wants to hear it has said so.
+        if std::env::var_os(logging::VARIABLE).is_none() {
+            command.env(logging::VARIABLE, "warn");
+        }
         let mut process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = process.stdout.take().ok_or("the server has no output")?;
         let mut lines = BufReader::new(output).lines();

@@ -58,7 +58,7 @@ impl Worker {
     /// Starts a worker for `functions` that is given work by a server (feature `remote`). It connects again for ever when
     /// the connection breaks; that the server cannot be reached at the beginning is an error.
     ///
-    /// Of `node`, the numbers of orchestrations and activities count, `activity_deadline` and `keep_live`; the rest is the
+    /// Of `node`, the numbers of orchestrations and activities count, the deadlines and `keep_live`; the rest is the
     /// server's business. Over the wire, what an orchestration gives up (a timer that lost a `select!`, say) is not
     /// cancelled: it comes to its end, and nobody listens. An activity's
     /// [`cancellation`](crate::ActivityContext::cancellation) fires when the worker ends, and at its deadline.

@@ -5,6 +5,7 @@
 
 mod activities;
 mod answers;
+mod deadline;
 mod entities;
 mod filters;
 mod live;

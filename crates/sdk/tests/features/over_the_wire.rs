@@ -1,6 +1,7 @@
 //! What is special about a server in between: what the protocol lacks, what it splits, what breaks.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use everdure::testing::TestHub;
@@ -413,6 +414,37 @@ async fn a_patient_worker_is_told_when_its_result_is_recorded() {
     let steps = instance.history().await.steps();
     assert!(steps.contains(&"inc returned".to_owned()), "{steps:?}");
     instance.end().await.assert_completed(&2);
+}
+
+/// Rule 16, as on the store: what blocks is given up, and its late answer counts for nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_turn_that_blocks_goes_back_to_the_server() {
+    let (open, shut) = std::sync::mpsc::channel::<()>();
+    let (shut, runs) = (Arc::new(Mutex::new(shut)), Arc::new(AtomicU32::new(0)));
+    let counted = Arc::clone(&runs);
+    let functions = Functions::new().orchestration(MAIN, move |_: OrchestrationContext, _: u32| {
+        let (run, shut) = (counted.fetch_add(1, Ordering::SeqCst) + 1, Arc::clone(&shut));
+        async move {
+            if run == 1 {
+                // Until the test opens it, which it does by dropping the other end.
+                let _ = shut.lock().expect("nobody panics with the lock").recv();
+            }
+            Ok::<_, Failure>(run)
+        }
+    });
+    let servers = Servers::new(Arc::new(InMemoryBackend::default()));
+    let node = NodeOptions { turn_deadline: Duration::from_millis(200), ..NodeOptions::default() };
+    let worker = Worker::connect(servers.options().await, functions, node).await.expect("a worker that is taken in");
+    let client = worker.client();
+    let blocking = id("blocking");
+    client.start(&MAIN, 1).id(blocking.clone()).await.expect("started");
+    let result: u32 = client.wait_for_completion(&blocking, secs(60)).await.expect("the second run completes");
+    drop(open);
+    assert_eq!((result, runs.load(Ordering::SeqCst)), (2, 2));
+    worker.drain(secs(5)).await.expect("left in good order");
+    let client = Client::connect(servers.options().await).await.expect("a connection");
+    let result: u32 = client.wait_for_completion(&blocking, secs(60)).await.expect("still readable");
+    assert_eq!(result, 2, "the late answer of the first run has not landed");
 }
 
 fn uuid() -> everdure_core::RequestId {

@@ -1,5 +1,7 @@
 //! Turns of orchestrations.
 
+use std::sync::Arc;
+
 use everdure_core::{Action, ActionKind, FailureDetails, HistoryTurn, TurnActions};
 use everdure_engine::{NewTurn, Workers};
 use everdure_proto::convert::{self, Unusable, WireHistory};
@@ -8,7 +10,7 @@ use everdure_proto::prost::Message;
 use everdure_proto::prost::bytes::Bytes;
 
 use super::live::{Live, Seen};
-use super::{Shared, answers};
+use super::{Shared, answers, deadline};
 
 /// Why a turn goes back.
 enum Refusal {
@@ -27,18 +29,24 @@ impl From<Unusable> for Refusal {
 }
 
 /// Runs a turn and answers.
-pub(super) async fn run(shared: &Shared, request: pb::OrchestratorRequest, token: String) {
+pub(super) async fn run(shared: &Arc<Shared>, request: pb::OrchestratorRequest, token: String) {
     let instance = request.instance_id.clone();
-    match decide(shared, request).await {
-        Ok(mut response) => {
+    let giving_back = {
+        let (shared, token) = (Arc::clone(shared), token.clone());
+        async move { answers::give_back_orchestration(&shared, token).await }
+    };
+    let deciding = decide(shared, request);
+    match deadline::within(shared, format!("a turn of '{instance}'"), giving_back, deciding).await {
+        Some(Ok(mut response)) => {
             response.completion_token = token;
             answers::orchestration(shared, response).await;
         }
-        Err(refusal) => {
+        Some(Err(refusal)) => {
             let (Refusal::NotHere(why) | Refusal::Unusable(why) | Refusal::Fault(why)) = refusal;
             tracing::warn!(instance, why, "a turn goes back");
             answers::give_back_orchestration(shared, token).await;
         }
+        None => {}
     }
 }
 

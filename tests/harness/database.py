@@ -19,7 +19,8 @@ def query(database_url: str, sql: str) -> str:
 
 
 def transactions(database_url: str) -> int:
-    """Transactions that the database has ended, committed or not. Sessions report theirs within a second or so."""
+    """Transactions that the database has ended, committed or not. Sessions report theirs within a
+    second or so, the last ones before they rest within ten."""
     sql = "select sum(xact_commit + xact_rollback) from pg_stat_database where datname = current_database()"
     return int(query(database_url, sql))
 

@@ -74,6 +74,14 @@ pub enum ActionKind {
     ContinueAsNew { input: Option<String>, version: Option<String>, carry_over: Vec<(String, Option<String>)> },
 }
 
+impl ActionKind {
+    /// Whether it ends the execution.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        matches!(self, Self::Complete { .. } | Self::Fail { .. } | Self::ContinueAsNew { .. })
+    }
+}
+
 /// All that user code decided in one turn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TurnActions {

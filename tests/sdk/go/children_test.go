@@ -46,6 +46,29 @@ func TestChildrenWithoutAnIDGetOneFromTheServer(t *testing.T) {
 	}
 }
 
+// The SDK sends the actions of a turn in any order, the end among them.
+func TestC49_ChildrenThatNobodyWaitsForRunAllTheSame(t *testing.T) {
+	const parents, children = 10, 10
+	var ran atomic.Int64
+	h := newHub(t)
+	h.work(registry{orchestrators: map[string]task.Orchestrator{
+		"Parent": func(ctx *task.OrchestrationContext) (any, error) {
+			for i := 0; i < children; i++ {
+				ctx.CallSubOrchestrator("Child")
+			}
+			return "gone", nil
+		},
+		"Child": func(ctx *task.OrchestrationContext) (any, error) {
+			ran.Add(1)
+			return nil, nil
+		},
+	}})
+	for i := 0; i < parents; i++ {
+		h.completed(h.start("Parent"), `"gone"`)
+	}
+	eventually(t, "each child has run", func() bool { return ran.Load() >= parents*children })
+}
+
 func TestC53_ChildRetriesReuseTheInstance(t *testing.T) {
 	var attempts atomic.Int64
 	h := newHub(t)

@@ -20,14 +20,10 @@ pub(super) struct Decisions<'a> {
 }
 
 impl Decisions<'_> {
+    /// The end comes last, wherever it stands, and only the first one counts: not every worker keeps the order of its code.
     pub fn take_all(&mut self, actions: Vec<Action>) -> Result<(), TurnError> {
-        for action in actions {
-            if self.checkpoint.status.is_terminal() || self.checkpoint.next_execution.is_some() {
-                break;
-            }
-            self.take(action)?;
-        }
-        Ok(())
+        let (ends, steps): (Vec<_>, Vec<_>) = actions.into_iter().partition(|action| action.kind.is_end());
+        steps.into_iter().chain(ends.into_iter().next()).try_for_each(|action| self.take(action))
     }
 
     fn take(&mut self, Action { id, kind }: Action) -> Result<(), TurnError> {

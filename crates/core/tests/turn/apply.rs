@@ -78,13 +78,30 @@ fn giving_up_what_is_not_open_is_the_orchestrations_fault() {
 }
 
 #[test]
+fn the_end_comes_last_wherever_it_stands() {
+    let ends = [
+        ActionKind::Complete { result: None },
+        ActionKind::Fail { failure: FailureDetails::new("Broken", "it broke") },
+        ActionKind::ContinueAsNew { input: None, version: None, carry_over: vec![] },
+    ];
+    for end in ends {
+        let another = ActionKind::Complete { result: Some("another".into()) };
+        let actions = vec![action(1, end.clone()), child(0, Some("child")), action(2, another)];
+        let checkpoint = turn(&mut new_state(), vec![], actions);
+        assert_eq!(checkpoint.children.len(), 1, "{end:?}");
+        let ids: Vec<_> = checkpoint.events.iter().map(|event| event.event_id).filter(|id| *id >= 0).collect();
+        assert_eq!(ids, [0, 1], "{end:?}");
+    }
+}
+
+#[test]
 fn the_end_drops_what_was_left_running_and_tells_the_parent_exactly() {
     let mut state = RuntimeState::new(InstanceKey(1), 0, 0, child_of_other());
     let end = action(1, ActionKind::Complete { result: Some("7".into()) });
-    let checkpoint = turn(&mut state, vec![], vec![task(0, "left running"), end, task(2, "after the end")]);
+    let checkpoint = turn(&mut state, vec![], vec![task(0, "left running"), end, task(2, "said after the end")]);
     assert!(checkpoint.activities.is_empty());
     assert_eq!(checkpoint.status, OrchestrationStatus::Completed);
-    assert_eq!(checkpoint.events.len(), 2);
+    assert_eq!(checkpoint.events.len(), 3);
     let [told] = checkpoint.messages.as_slice() else { panic!("one message, to the parent") };
     assert_eq!(told.target, Target::Execution { key: InstanceKey(99), instance_id: id("parent"), execution: 2 });
     let body = MessageBody::SubOrchestrationInstanceCompleted { dispatch: dispatch(5, 1), result: Some("7".into()) };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use everdure_core::{Action, ActionKind, FailureDetails, HistoryTurn, TurnActions};
+use everdure_core::{FailureDetails, HistoryTurn, TurnActions};
 use everdure_engine::{NewTurn, Workers};
 use everdure_proto::convert::{self, Unusable, WireHistory};
 use everdure_proto::pb;
@@ -71,7 +71,7 @@ async fn decide(shared: &Shared, mut request: pb::OrchestratorRequest) -> Result
     let decided = live.orchestration.run_turn(new_turn).await.map_err(|fault| Refusal::Fault(fault.to_string()))?;
     live.seen = Seen::after(&request.past_events, &request.new_events, &decided.actions);
     let opening = request.new_events.len() - turn.events.len();
-    let ends = decided.actions.iter().any(is_end);
+    let ends = decided.actions.iter().any(|action| action.kind.is_end());
     let response = response(&live, key.0.clone(), decided, turn, opening);
     if !ends && shared.options.keep_live {
         shared.live.keep(key, live);
@@ -123,10 +123,6 @@ async fn replayed(shared: &Shared, past: &[Bytes], new: &WireHistory) -> Result<
     }
     let turns = history.turns.last().map_or(0, |turn| turn.turn);
     Ok(Ok(Live { orchestration, started, turns, seen: Seen::default() }))
-}
-
-fn is_end(action: &Action) -> bool {
-    matches!(action.kind, ActionKind::Complete { .. } | ActionKind::Fail { .. } | ActionKind::ContinueAsNew { .. })
 }
 
 fn response(

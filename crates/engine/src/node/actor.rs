@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use everdure_core::{
     Action, ActionKind, ActivityTask, BackendError, Checkpoint, CheckpointOutcome, Demote, DemoteOutcome, DispatchId,
-    EventData, ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody,
+    ExecutionStarted, FailedAttempt, FailureDetails, HistoryTurn, InboxItem, Landed, Message, MessageBody,
     MessageNumber, NewActivity, NextExecution, OpenTurn, RuntimeState, TurnActions,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};

@@ -11,7 +11,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from conftest import Connect
 from harness.waiting import eventually
 from kit.entities import Caller
-from kit.hub import COMPLETED, FAILED, RUNNING, TERMINATED, Hub, moment, new_id, text
+from kit.hub import COMPLETED, CONTINUED, FAILED, RUNNING, TERMINATED, Hub, moment, new_id, text
 from kit.worker import call, complete, every_event, failure, kinds, sub, timer
 
 TRACE = pb.TraceContext(traceParent=f"00-{'12' * 16}-{'34' * 8}-01", spanID="34" * 8, traceState=text("a=b"))
@@ -89,6 +89,12 @@ UNUSABLE = {
     "a sub-orchestration": (sub(7, "x" * 101), "length of 101"),
     "a timer": (pb.OrchestratorAction(id=7, createTimer=pb.CreateTimerAction()), "without a time"),
     "an event": (pb.OrchestratorAction(id=7, sendEvent=pb.SendEventAction(name="e")), "without a target"),
+    "an event: to an entity": (
+        pb.OrchestratorAction(
+            id=7, sendEvent=pb.SendEventAction(instance=pb.OrchestrationInstance(instanceId="@counter@1"), name="op")
+        ),
+        "ConfigureForAzureManaged",
+    ),
     "the end": (complete(7, None, RUNNING), "status 0"),
     "a message to an entity": (
         pb.OrchestratorAction(
@@ -114,12 +120,30 @@ def test_c49_an_action_that_makes_no_sense_fails_its_orchestration(hub: Hub, con
     state = hub.wait(id)
     assert state.orchestrationStatus == FAILED and state.failureDetails.errorType == "InvalidAction"
     message = state.failureDetails.errorMessage
-    assert f"action 7, {what}," in message and why in message, message
+    assert f"action 7, {what.partition(':')[0]}," in message and why in message, message
     assert kinds(hub.history(id))[2:] == ["executionCompleted"]
     turn = worker.turn()
     assert turn.orchestratorRequest.newEvents[1].subOrchestrationInstanceFailed.failureDetails == state.failureDetails
     worker.end_turn(turn, complete(2))
     hub.wait(parent)
+
+
+@pytest.mark.parametrize("status", [COMPLETED, FAILED, CONTINUED])
+def test_c49_the_end_counts_last_wherever_it_stands(hub: Hub, connect: Connect, status: int):
+    """The SDK of Go sends the actions of a turn in any order."""
+    worker = connect()
+    id, child, target = hub.start(), new_id("child"), hub.start("target")
+    turns = {turn.orchestratorRequest.instanceId: turn for turn in worker.turns(2)}
+    send = pb.SendEventAction(instance=pb.OrchestrationInstance(instanceId=target), name="e", data=text("1"))
+    worker.end_turn(turns[target])
+    worker.end_turn(turns[id], complete(3, "1", status), sub(1, child), pb.OrchestratorAction(id=2, sendEvent=send))
+    awaited = {child, target, *({id} if status == CONTINUED else set())}
+    while awaited:
+        turn = worker.turn()
+        awaited.remove(turn.orchestratorRequest.instanceId)
+        worker.end_turn(turn, complete(9, "9"))
+    assert hub.wait(id).orchestrationStatus == (COMPLETED if status == CONTINUED else status)
+    assert hub.wait(child).output.value == hub.wait(target).output.value == "9"
 
 
 def test_c51_the_twelve_events_of_the_reference(hub: Hub, connect: Connect):

@@ -12,6 +12,11 @@ use super::{Unusable, entity_id, failure_from_wire, instance_id, time_from_wire,
 /// With this tag on a sub-orchestration nobody waits for its end.
 pub(super) const FIRE_AND_FORGET: &str = "FireAndForget";
 
+/// How .NET workers talk to entities unless they are told that the server has a way of its own.
+const OLDER_ENTITIES: &str = "events do not reach entities, only calls, signals and requests for locks do; a .NET worker sends \
+                              these when it is connected with UseDurableTaskScheduler, or with \
+                              UseGrpc(options => { …; options.ConfigureForAzureManaged(); })";
+
 /// The decisions of a response; `opening` is the number of events that the server put before those of the turn.
 ///
 /// # Errors
@@ -74,9 +79,8 @@ fn action(action: pb::OrchestratorAction) -> Result<Option<Action>, Unusable> {
         }
         OrchestratorActionType::SendEvent(event) => {
             let target = event.instance.ok_or_else(|| Unusable("an event without a target".to_owned()))?;
-            // An older way of talking to entities, which none of the supported SDKs uses.
             if target.instance_id.starts_with('@') {
-                return Ok(None);
+                return Err(Unusable(OLDER_ENTITIES.to_owned()));
             }
             ActionKind::SendEvent {
                 instance_id: instance_id(&target.instance_id)?,

@@ -31,9 +31,11 @@ pub(super) async fn signal_entity(
         .check_name("the name of the operation", &request.name)
         .and_then(|()| limits.check_payload("the input of the operation", request.input.as_deref()));
     checked.map_err(|error| Status::invalid_argument(error.to_string()))?;
-    // A request that comes again is known by its id, if that is a GUID, as those of all SDKs are.
-    let guid = Uuid::try_parse(&request.request_id).unwrap_or_else(|_| Uuid::new_v4());
-    let request_id = if request.request_id.is_empty() { guid.to_string() } else { request.request_id };
+    // A request that comes again is known by its id, if that is a GUID, as those of all SDKs are. Workers of .NET read
+    // nothing else.
+    let given = Uuid::try_parse(&request.request_id).ok();
+    let guid = given.unwrap_or_else(Uuid::new_v4);
+    let request_id = given.map_or_else(|| guid.to_string(), |_| request.request_id);
     let body = MessageBody::EntityOperation {
         request_id,
         operation: request.name,

@@ -82,6 +82,11 @@ pub(super) struct Store {
 }
 
 impl Row {
+    /// By a node, which what was set aside is not.
+    pub fn is_held(&self) -> bool {
+        self.locked_by.is_some_and(|node| node != SET_ASIDE)
+    }
+
     /// A new instance in its first execution.
     pub fn new(started: ExecutionStarted, request_id: Option<RequestId>, now: Timestamp) -> Self {
         let due_at = Some(started.scheduled_start.map_or(now, |start| start.max(now)));
@@ -117,12 +122,12 @@ impl Row {
         }
     }
 
-    /// When the next message may be delivered.
     /// Those that an entity hides as well.
     pub fn all_messages(&self) -> impl Iterator<Item = &Message> + Clone {
         self.messages.values().chain(self.hidden.values())
     }
 
+    /// When the next message may be delivered.
     pub fn next_message(&self) -> Option<Timestamp> {
         self.messages.values().map(|message| message.visible_at).min()
     }
@@ -285,14 +290,45 @@ impl Store {
         Some(message)
     }
 
-    /// Ends an instance that nobody holds, and tells its parent; with `recurse` its children as well, those that are
-    /// held by a message. `false` when it is held or has ended.
+    /// Ends an instance that nobody holds, and tells its parent; with `recurse` all below it as well, those that are held by a
+    /// message. `false` when it has ended, or is held, of which the caller tells it.
     pub fn terminate_unheld(&mut self, key: InstanceKey, reason: Option<&str>, recurse: bool, now: Timestamp) -> bool {
-        let Some(row) = self.rows.get_mut(&key) else { return false };
-        let held = row.locked_by.is_some_and(|node| node != SET_ASIDE);
-        if row.status.is_terminal() || held {
-            return false;
+        let Some(row) = self.rows.get(&key).filter(|row| !row.status.is_terminal()) else { return false };
+        let (held, execution) = (row.is_held(), row.execution);
+        let (parent, name) = (row.started.parent.clone(), row.started.name.clone());
+        if !held {
+            self.end_unheld(key, reason, recurse, now);
+            if let Some(parent) = parent {
+                self.tell_terminated(&parent, &name, reason, now);
+            }
         }
+        if recurse {
+            self.terminate_below(key, execution, reason, now);
+        }
+        !held
+    }
+
+    /// Also what goes on below a child that has ended.
+    fn terminate_below(&mut self, key: InstanceKey, execution: i32, reason: Option<&str>, now: Timestamp) {
+        let is_child = |row: &Row| {
+            row.started.parent.as_ref().is_some_and(|parent| (parent.key, parent.execution) == (key, execution))
+        };
+        let children = self.rows.iter().filter(|(_, row)| is_child(row));
+        let children: Vec<_> = children.map(|(key, row)| (*key, row.execution, row.is_held(), row.status)).collect();
+        for (child, execution, held, status) in children {
+            if held {
+                let body = MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse: true };
+                self.post(child, None, body, now, now);
+            } else if !status.is_terminal() {
+                self.end_unheld(child, reason, true, now);
+            }
+            self.terminate_below(child, execution, reason, now);
+        }
+    }
+
+    /// What waited for it goes.
+    fn end_unheld(&mut self, key: InstanceKey, reason: Option<&str>, recurse: bool, now: Timestamp) {
+        let Some(row) = self.rows.get_mut(&key) else { return };
         row.turn += 1;
         row.updated_at = now;
         if row.status == OrchestrationStatus::Pending {
@@ -310,32 +346,10 @@ impl Store {
             let events = events.into_iter().map(|data| HistoryEvent::unsolicited(time, data)).collect();
             row.history.push(HistoryTurn { turn: row.turn, time, events });
         }
-        let execution = row.execution;
         row.finish(OrchestrationStatus::Terminated, now);
         row.output = reason.map(str::to_owned);
-        let (parent, name) = (row.started.parent.clone(), row.started.name.clone());
         self.activities.retain(|_, activity| activity.task.key != key);
         self.unlock_entities(key, now);
-        if let Some(parent) = parent {
-            self.tell_terminated(&parent, &name, reason, now);
-        }
-        if recurse {
-            self.terminate_children(key, execution, reason, now);
-        }
-        true
-    }
-
-    fn terminate_children(&mut self, key: InstanceKey, execution: i32, reason: Option<&str>, now: Timestamp) {
-        let is_child = |row: &Row| {
-            row.started.parent.as_ref().is_some_and(|parent| (parent.key, parent.execution) == (key, execution))
-        };
-        let children: Vec<_> = self.rows.iter().filter(|(_, row)| is_child(row)).map(|(key, _)| *key).collect();
-        for child in children {
-            if !self.terminate_unheld(child, reason, true, now) {
-                let body = MessageBody::ExecutionTerminated { reason: reason.map(str::to_owned), recurse: true };
-                self.post(child, None, body, now, now);
-            }
-        }
     }
 
     /// Tells the parent of a live instance that another one takes its id.

@@ -1,6 +1,7 @@
--- Ends an instance that nobody holds, without a worker, and tells its parent; with p_recurse its sub-orchestrations as
--- well, those that are held by a message. Returns I when it is held or has ended, B when a row that is needed is not
--- free now (nothing was changed), T when it was ended.
+-- Ends an instance that nobody holds, without a worker, and tells its parent; with p_recurse all below it as well, those
+-- that are held by a message, and also what goes on below a sub-orchestration that has ended. Returns I when it has ended
+-- or is held itself, of which its caller tells it; B when a row that is needed is not free now (nothing was changed); T
+-- when it was ended.
 -- The caller has locked the instance's row. Locks: instances (those below it by key, then the parent's; without p_wait
 -- it waits for none; then entities that they had locked), messages, activities, history.
 create or replace function everdure._terminate_unheld(
@@ -10,14 +11,17 @@ language plpgsql
 set plan_cache_mode = force_generic_plan set enable_seqscan = off set jit = off as $$
 declare
   v_row everdure.instances;
+  v_held boolean;
   v_parent bigint;
   v_level bigint[];
   v_below bigint[];
+  v_live bigint[];
   v_locked bigint[] := '{}';
   v_key bigint;
 begin
   select * into v_row from everdure.instances i where i.key = p_key;
-  if not found or v_row.completed_at is not null or v_row.locked_by <> 0 then
+  v_held := coalesce(v_row.locked_by, 0) <> 0;
+  if not found or v_row.completed_at is not null or v_held and not p_recurse then
     return 'I';
   end if;
   -- Read once more after locking: until its row was locked, an instance below could make children of its own.
@@ -28,36 +32,39 @@ begin
       select array_agg(c.key) into v_level
       from unnest(v_level) l(key)
       cross join lateral (
-        select x.hub_id, x.instance_id, x.execution from everdure.instances x
-        where x.key = l.key and x.completed_at is null and coalesce(x.locked_by, 0) = 0 limit 1) i
+        select x.hub_id, x.instance_id, x.execution from everdure.instances x where x.key = l.key limit 1) i
       cross join lateral (
         select x.key from everdure.instances x
         where x.hub_id = i.hub_id and x.parent is not null and x.parent ->> 'instanceId' = i.instance_id
           and (x.parent ->> 'key')::bigint = l.key and (x.parent ->> 'execution')::int = i.execution
-          and x.completed_at is null
         offset 0) c;
       exit when v_level is null;
       v_below := v_below || v_level;
     end loop;
-    exit when not exists (select unnest(v_below) except select unnest(v_locked));
-    v_locked := everdure._lock_instances(v_below, p_wait);
-    if not p_wait and cardinality(v_locked) < cardinality(v_below) then
+    v_live := array(
+      select k.key from unnest(v_below) with ordinality k(key, n)
+      cross join lateral (
+        select 1 from everdure.instances x where x.key = k.key and x.completed_at is null limit 1) i
+      order by k.n);
+    exit when not exists (select unnest(v_live) except select unnest(v_locked));
+    v_locked := everdure._lock_instances(v_live, p_wait);
+    if not p_wait and cardinality(v_locked) < cardinality(v_live) then
       return 'B';
     end if;
   end loop;
-  v_parent := (v_row.parent ->> 'key')::bigint;
+  v_parent := case when not v_held then (v_row.parent ->> 'key')::bigint end;
   if v_parent is not null and everdure._lock_instances(array[v_parent], p_wait) = '{}'
      and exists (select from everdure.instances i where i.key = v_parent) then
     return 'B';
   end if;
   if not everdure._unlock_entities(array(
-      select k.key from unnest(p_key || v_below) k(key)
+      select k.key from unnest(p_key || v_live) k(key)
       cross join lateral (
         select 1 from everdure.instances i
         where i.key = k.key and i.completed_at is null and coalesce(i.locked_by, 0) = 0) i), p_now, p_wait) then
     return 'B';
   end if;
-  foreach v_key in array p_key || v_below loop
+  foreach v_key in array case when v_held then v_live else p_key || v_live end loop
     select * into v_row from everdure.instances i where i.key = v_key;
     continue when not found or v_row.completed_at is not null;
     if v_row.locked_by <> 0 then
@@ -70,6 +77,6 @@ begin
       end if;
     end if;
   end loop;
-  return 'T';
+  return case when v_held then 'I' else 'T' end;
 end
 $$;

@@ -117,19 +117,44 @@ pub async fn terminating_tells_those_below_that_are_held(store: Store) {
     let parent = three_deep(&store).await;
     send(&store, "child", event("go", "1")).await;
     let mut held = claim(&store, parent.node, "c").await;
-    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
-    assert_eq!(send(&store, "parent", body).await, SendOutcome::Terminated);
+    assert_eq!(send(&store, "parent", recursive()).await, SendOutcome::Terminated);
     assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Running), "its holder decides");
     held.mail(&store).await;
     held.checkpoint(&store, vec![], false).await;
-    assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Terminated));
-    let grandchild = claim(&store, parent.node, "g").await;
-    assert!(
-        matches!(&grandchild.inbox[..], [InboxItem::Message(message)]
-        if matches!(message.body, MessageBody::ExecutionTerminated { recurse: true, .. })),
-        "{:?}",
-        grandchild.inbox
-    );
+    for name in ["child", "grandchild"] {
+        assert_eq!(status(&store, name).await, Some(OrchestrationStatus::Terminated), "{name}");
+    }
+}
+
+/// Whether somebody holds the instance or not.
+pub async fn terminating_reaches_below_what_has_ended(store: Store) {
+    for is_held in [false, true] {
+        let parent = three_deep(&store).await;
+        send(&store, "child", event("go", "1")).await;
+        claim(&store, parent.node, "c").await.checkpoint(&store, complete("1"), false).await;
+        let mut held = claim(&store, parent.node, "p").await;
+        let outcome = if is_held {
+            let outcome = send(&store, "parent", recursive()).await;
+            assert_eq!(status(&store, "parent").await, Some(OrchestrationStatus::Running), "its holder decides");
+            held.mail(&store).await;
+            held.checkpoint(&store, vec![], false).await;
+            outcome
+        } else {
+            held.checkpoint(&store, vec![], false).await;
+            send(&store, "parent", recursive()).await
+        };
+        assert_eq!(matches!(outcome, SendOutcome::Terminated), !is_held, "{outcome:?}");
+        assert_eq!(status(&store, "child").await, Some(OrchestrationStatus::Completed));
+        for name in ["parent", "grandchild"] {
+            assert_eq!(status(&store, name).await, Some(OrchestrationStatus::Terminated), "{name}, held: {is_held}");
+        }
+        let all = PurgeFilter::Instances { ids: vec![id("parent")], force: false, recurse: true };
+        store.purge_instances(all).await.expect("purged");
+    }
+}
+
+fn recursive() -> MessageBody {
+    MessageBody::ExecutionTerminated { reason: None, recurse: true }
 }
 
 pub async fn terminating_spares_who_took_a_childs_id(store: Store) {
@@ -137,10 +162,10 @@ pub async fn terminating_spares_who_took_a_childs_id(store: Store) {
     let mut parent = claim(&store, node(&store).await, "p").await;
     let other = node(&store).await;
     parent.checkpoint(&store, vec![child(0, "c", "child"), child(1, "d", "second")], true).await;
-    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
-    assert!(matches!(send(&store, "parent", body).await, SendOutcome::Sent { .. }));
+    let mut held = claim(&store, other, "c").await;
+    assert!(matches!(send(&store, "parent", recursive()).await, SendOutcome::Sent { .. }));
     // The terminate is numbered before the answer, so the turn that ends the parent still holds the child for open.
-    claim(&store, other, "c").await.checkpoint(&store, complete("1"), false).await;
+    held.checkpoint(&store, complete("1"), false).await;
     create(&store, creation("child", "somebody else's")).await;
     parent.mail(&store).await;
     assert_eq!(parent.inbox.len(), 2);
@@ -157,8 +182,7 @@ pub async fn purging_reaches_all_below_when_asked_to(store: Store) {
     };
     three_deep(&store).await;
     assert_eq!(purge(true).await, 0, "none of them has ended");
-    let body = MessageBody::ExecutionTerminated { reason: None, recurse: true };
-    send(&store, "parent", body).await;
+    send(&store, "parent", recursive()).await;
     assert_eq!(purge(true).await, 3);
     for name in ["parent", "child", "grandchild"] {
         assert_eq!(status(&store, name).await, None, "{name}");

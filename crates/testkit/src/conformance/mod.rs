@@ -98,6 +98,7 @@ cases! {
         bug_16_terminating_a_pending_child_tells_its_parent,
         terminating_reaches_all_below_without_a_worker,
         terminating_tells_those_below_that_are_held,
+        terminating_reaches_below_what_has_ended,
         terminating_spares_who_took_a_childs_id,
         purging_reaches_all_below_when_asked_to,
         purging_by_state_reaches_what_has_ended_below,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -33,16 +34,10 @@ def second_server(server: Server) -> Iterator[Server]:
 @pytest.fixture
 def servers() -> Iterator[Callable[[Server], Server]]:
     """Keeps servers that a test starts, and ends what the test left running."""
-    kept: list[Server] = []
-
-    def keep(server: Server) -> Server:
-        kept.append(server)
-        return server
-
-    yield keep
-    # The last one first: a server that uses another one's database goes before it.
-    for server in reversed(kept):
-        server.stop()
+    # The last one first: a server that uses another one's database goes before it. One that fails to stop
+    # leaves no other running.
+    with ExitStack() as kept:
+        yield kept.enter_context
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ import signal
 import subprocess
 import tempfile
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
+
+from harness.waiting import eventually
 
 READY_WITHIN = 90.0
 
@@ -120,6 +123,15 @@ class Server:
         with urllib.request.urlopen(f"http://{self.address}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
+    def ask(self, path: str, method: str = "GET") -> tuple[int, str]:
+        """The status and the text of a page, also of one that tells of an error."""
+        request = urllib.request.Request(f"http://{self.address}{path}", method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
     def metric(self, name: str, **labels: str) -> float:
         """The sum over the lines of a metric that have these labels."""
         wanted = [f'{key}="{value}"' for key, value in labels.items()]
@@ -128,6 +140,10 @@ class Server:
             if line.startswith((name + " ", name + "{")) and all(label in line for label in wanted):
                 total += float(line.rsplit(" ", 1)[1])
         return total
+
+    def await_workers(self, hub: str, count: int) -> None:
+        """Waits until a task hub has so many streams here: a client that opens or ends one is not told when it has."""
+        eventually(f"{hub} has {count} workers", lambda: self.metric("everdure_connected_workers", hub=hub) == count)
 
     @property
     def running(self) -> bool:

@@ -144,7 +144,7 @@ def test_c44_half_an_answer_is_none(server: Server, hub: Hub, connect: Connect, 
         second = connect()
     first.close()
     left = 1 if elsewhere else 0
-    eventually("its stream is gone", lambda: server.metric("everdure_connected_workers", hub=hub.name) == left)
+    server.await_workers(hub.name, left)
     if elsewhere:
         again = second.turn()
         # Its own first part does not complete what the other one says.
@@ -176,7 +176,7 @@ def test_c44_the_whole_answer_of_a_worker_whose_stream_broke_counts(server: Serv
     turn = first.turn()
     second = connect()
     # Were there none for a moment, the turn would go back to the store, and come as another one.
-    eventually("both are there", lambda: server.metric("everdure_connected_workers", hub=hub.name) == 2)
+    server.await_workers(hub.name, 2)
     first.close()
     again = second.turn()
     # What the first one does not have, it cannot give back.

@@ -36,7 +36,7 @@ def test_hundreds_of_streams_that_come_and_go(fort: Server, hub: Hub, connect: C
     with grpc.insecure_channel(hub.address) as channel:
         dropped = [raw_code(channel, "GetWorkItems", b"", 0.05, metadata=hub.metadata) for _ in range(40)]
         assert set(dropped) <= {Code.DEADLINE_EXCEEDED, Code.CANCELLED, Code.OK}
-    eventually("no stream is left", lambda: fort.metric("everdure_connected_workers", hub=hub.name) == 0)
+    fort.await_workers(hub.name, 0)
     # Whatever they held for a moment is there for a worker that stays.
     worker = connect()
     for _ in ids:

@@ -124,8 +124,9 @@ def test_c76_so_many_hubs_are_open_at_once(servers: Any, server: Server, new_hub
         new_hub(small).start()
     hubs = [new_hub(small) for _ in range(3)]
     busy = [connect(hub) for hub in hubs]
-    for worker in busy:
-        worker.nothing(0.2)
+    # One that came later than the fourth would find its place taken.
+    for hub in hubs:
+        small.await_workers(hub.name, 1)
     another = new_hub(small)
     assert "--max-hubs" in refused(Code.RESOURCE_EXHAUSTED, another.start)
     new_hub(small, "").get("the default hub is always there")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,24 +31,14 @@ def database(server: Server) -> Iterator[Database]:
     database.drop()
 
 
-def ask(server: Server, path: str, method: str = "GET") -> tuple[int, str]:
-    """The status and the text of a page."""
-    request = urllib.request.Request(f"http://{server.address}{path}", method=method)
-    try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        return error.code, error.read().decode()
-
-
 def test_paths_that_are_not_there_are_not_found(server: Server):
     """A probe of a misspelt path must not find all well."""
-    assert ask(server, "/healthz") == (200, "ok\n") and ask(server, "/readyz") == (200, "ready\n")
+    assert server.ask("/healthz") == (200, "ok\n") and server.ask("/readyz") == (200, "ready\n")
     for path in ("/", "/health", "/ready", "/livez", "/metrics/"):
         for method in ("GET", "POST"):
-            status, said = ask(server, path, method)
+            status, said = server.ask(path, method)
             assert status == 404 and "/readyz" in said, (path, method)
-    assert ask(server, "/healthz", "POST")[0] == 405
+    assert server.ask("/healthz", "POST")[0] == 405
     with grpc.insecure_channel(server.address) as channel:
         call = channel.unary_unary("/nobody.knows.This/Call", lambda none: b"", lambda answer: answer)
         refused(Code.UNIMPLEMENTED, call, None, timeout=30)
@@ -84,6 +72,10 @@ def test_every_metric_has_its_meaning_and_its_kind(server: Server, hub: Hub, con
     assert server.metric("everdure_set_aside", hub=hub.name) == 0
 
 
+def await_told(server: Server, milestone: str, times: int) -> None:
+    eventually(f"'{milestone}' is told", lambda: server.whole_log().count(milestone) == times)
+
+
 def test_the_log_tells_who_came_and_why_they_went(
     server: Server, servers: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, new_hub: Any, connect: Connect
 ):
@@ -94,10 +86,11 @@ def test_the_log_tells_who_came_and_why_they_went(
         watched = servers(Server.serve(url, "127.0.0.1:0", "--advertise", "here.example:4001", *more))
         hub = new_hub(watched)
         worker = connect(hub)
-        worker.nothing(0.2)
+        await_told(watched, "a worker has connected", 1)
         worker.close()
-        eventually("it has gone", lambda: "a worker has gone" in watched.whole_log())
-        connect(hub).nothing(0.2)
+        await_told(watched, "a worker has gone", 1)
+        connect(hub)
+        await_told(watched, "a worker has connected", 2)
         watched.terminate()
         assert watched.wait() == 0
         log = watched.whole_log()
@@ -144,7 +137,7 @@ def test_a_stopping_server_sends_workers_elsewhere(servers: Any, server: Server,
     hub.start()
     turn = worker.turn()
     stopping.terminate()
-    eventually("it drains", lambda: ask(stopping, "/readyz")[0] == 503)
+    eventually("it drains", lambda: stopping.ask("/readyz")[0] == 503)
     late = connect(hub)
     assert late.code() == Code.UNAVAILABLE
     worker.end_turn(turn, complete(1))
@@ -158,15 +151,15 @@ def test_writes_that_fail_are_told_and_the_server_is_not_ready(
     watched = servers(Server.serve(database.url, "127.0.0.1:0"))
     hub = new_hub(watched, "here")
     hub.start()
-    assert ask(watched, "/readyz") == (200, "ready\n")
+    assert watched.ask("/readyz") == (200, "ready\n")
     database.close()
     late = hub.calls.begin("StartInstance", pb.CreateInstanceRequest(instanceId="late", name="orch"), 60)
     eventually("it is told", lambda: "too many connections" in watched.whole_log())
-    status, said = eventually("it is not ready", lambda: (page := ask(watched, "/readyz"))[0] == 503 and page)
+    status, said = eventually("it is not ready", lambda: (page := watched.ask("/readyz"))[0] == 503 and page)
     assert status == 503 and said
     database.open()
     assert late.code() == Code.OK
-    eventually("it is ready again", lambda: ask(watched, "/readyz")[0] == 200)
+    eventually("it is ready again", lambda: watched.ask("/readyz")[0] == 200)
     log = watched.whole_log()
     assert "writer" in log and "the database fails" in log and "the database works again" in log
     assert "deadpool" not in log and len(log.splitlines()) < 60, log
@@ -175,9 +168,9 @@ def test_writes_that_fail_are_told_and_the_server_is_not_ready(
 def test_a_database_that_only_reads_makes_the_server_not_ready(servers: Any, database: Database):
     watched = servers(Server.serve(database.url, "127.0.0.1:0"))
     database.only_reads(True)
-    eventually("it is not ready", lambda: "only reads" in ask(watched, "/readyz")[1])
+    eventually("it is not ready", lambda: "only reads" in watched.ask("/readyz")[1])
     database.only_reads(False)
-    eventually("it is ready again", lambda: ask(watched, "/readyz")[0] == 200)
+    eventually("it is ready again", lambda: watched.ask("/readyz")[0] == 200)
 
 
 def test_a_stop_takes_no_longer_because_the_database_is_away(servers: Any, database: Database, new_hub: Any):

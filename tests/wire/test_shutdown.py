@@ -12,6 +12,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from conftest import Connect
 from harness.errors import refused
 from harness.server import Server
+from harness.waiting import eventually
 from kit.hub import Hub
 from kit.worker import complete, failure
 
@@ -68,7 +69,7 @@ def test_c94_a_server_that_stops_opens_no_hub(servers: Any, server: Server, new_
     hub.start()
     item = worker.turn()
     stopping.terminate()
-    time.sleep(0.5)
+    eventually("it stops", lambda: stopping.ask("/readyz")[0] == 503)
     refused(Code.UNAVAILABLE, late.start)
     assert connect(late).code() == Code.UNAVAILABLE
     # Those that are open go on until the end.

@@ -10,6 +10,7 @@ import pytest
 from durabletask.internal import orchestrator_service_pb2 as pb
 
 from conftest import Connect
+from harness.server import Server
 from harness.waiting import eventually
 from kit.hub import PENDING, Hub, text
 from kit.worker import Worker, call, complete, kinds, success
@@ -301,8 +302,9 @@ def test_c41_who_gives_back_does_not_keep_another_idle(hub: Hub, connect: Connec
             good.end_batch(item, [success("1")], "1")
 
 
-def test_c41_equals_take_turns(hub: Hub, connect: Connect):
+def test_c41_equals_take_turns(server: Server, hub: Hub, connect: Connect):
     workers = [connect(), connect()]
+    server.await_workers(hub.name, 2)
     came = []
     for _ in range(6):
         hub.start()

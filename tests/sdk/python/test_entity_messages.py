@@ -35,6 +35,8 @@ def told(app: App, entity: EntityInstanceId, count: int) -> list[tuple[str, date
 
 def test_c81_a_delayed_signal_of_a_client(app: App):
     app.worker(entities=[clock])
+    # Connecting is not part of the time that the first signal has.
+    app.server.await_workers(app.hub, 1)
     entity = EntityInstanceId("clock", new_id())
     due = soon(3)
     app.client.signal_entity(entity, "tell", "later", signal_time=due)

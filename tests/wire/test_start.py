@@ -154,7 +154,7 @@ def test_c13_a_start_in_the_future_waits_for_it(hub: Hub, connect: Connect):
     lateness = []
     for _ in due:
         turn = worker.turn()
-        arrived = time.time()
+        arrived = worker.came[turn.completionToken]
         request = turn.orchestratorRequest
         at = due[request.instanceId]
         # By the database's clock, which is this machine's.
@@ -163,8 +163,8 @@ def test_c13_a_start_in_the_future_waits_for_it(hub: Hub, connect: Connect):
         assert abs(seconds(request.newEvents[1].executionStarted.scheduledStartTimestamp) - at) < 0.001
         lateness.append(arrived - at)
         worker.end_turn(turn, complete(1))
-    # 100 ms is what an idle machine does; a busy one does it at least once in five.
-    assert min(lateness) < 0.1, lateness
+    # Due 200 ms apart: of a server that looks once a second, the third best is 400 ms late at least.
+    assert sorted(lateness)[2] < 0.35, lateness
 
 
 def test_c14_what_was_given_reaches_the_first_turn_and_the_state(hub: Hub, connect: Connect):

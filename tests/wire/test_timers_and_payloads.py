@@ -19,7 +19,7 @@ from test_streams import filters
 
 
 def test_c59_timers_are_never_early_and_hardly_late(hub: Hub, connect: Connect):
-    """Forty timers of 200 ms, begun at different moments while other work goes on."""
+    """Forty timers, begun at different moments while other work goes on, and due within a second."""
     worker = connect()
     ids = [hub.start() for _ in range(40)]
     due: dict[str, float] = {}
@@ -29,15 +29,17 @@ def test_c59_timers_are_never_early_and_hardly_late(hub: Hub, connect: Connect):
         item = worker.turn()
         request = item.orchestratorRequest
         if "timerFired" not in kinds(request.newEvents):
-            due[request.instanceId] = time.time() + 0.2
+            # Apart from each other: those due at one moment could all be lucky with a server that looks once a second.
+            due[request.instanceId] = time.time() + 0.2 + len(due) / 50
             worker.end_turn(item, timer(1, due[request.instanceId]))
             continue
         fired = next(event.timerFired for event in request.newEvents if event.HasField("timerFired"))
         at = seconds(fired.fireAt)
         assert abs(at - due[request.instanceId]) < 0.001 and fired.timerId == 1
         # Neither by the clock that history keeps, nor by this machine's.
-        assert seconds(request.newEvents[0].timestamp) >= at and time.time() >= at
-        lateness.append(time.time() - at)
+        came = worker.came[item.completionToken]
+        assert seconds(request.newEvents[0].timestamp) >= at and came >= at
+        lateness.append(came - at)
         worker.end_turn(item, complete(2))
     # On an idle machine all of them; on a busy one at least the better half.
     assert sorted(lateness)[len(lateness) // 2] < 0.4, lateness

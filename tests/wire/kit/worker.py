@@ -22,6 +22,8 @@ class Worker:
         self.stub = stub
         self._stream = stub.GetWorkItems(pb.GetWorkItemsRequest(**request))
         self._items: queue.Queue[pb.WorkItem] = queue.Queue()
+        # When an item came, by its token. A test that looks at items one after the other sees most of them later than that.
+        self.came: dict[str, float] = {}
         self.pings = 0
         self.ended = threading.Event()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -33,6 +35,7 @@ class Worker:
                 if item.HasField("healthPing"):
                     self.pings += 1
                 else:
+                    self.came[item.completionToken] = time.time()
                     self._items.put(item)
         except grpc.RpcError:
             # Cancelled by the test or ended by the server: nothing more will come.

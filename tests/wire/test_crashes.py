@@ -38,12 +38,15 @@ class Town:
     def start(self) -> None:
         """Starts instances one after another; an answer that was lost is asked for again, under the same id."""
         number = 0
+        # Refuses an id also when its instance has ended: asked for again, that one would run anew.
+        once = pb.OrchestrationIdReusePolicy()
         while not self.stop.is_set():
             hub = Hub(self.address, "town")
             try:
                 while not self.stop.is_set():
                     id = f"i-{number}"
-                    hub.calls.StartInstance(pb.CreateInstanceRequest(instanceId=id, name="orch"), 5)
+                    request = pb.CreateInstanceRequest(instanceId=id, name="orch", orchestrationIdReusePolicy=once)
+                    hub.calls.StartInstance(request, 5)
                     self.accepted.add(id)
                     number += 1
                     time.sleep(0.02)
@@ -67,10 +70,12 @@ class Town:
                         time.sleep(0.002)
             except grpc.RpcError:
                 # The server is gone; another one comes.
-                time.sleep(0.1)
+                pass
             finally:
                 worker.close()
                 hub.close(delete=False)
+            # Streams to a server that is away end at once: who goes on trying takes time from the one that starts.
+            time.sleep(0.1)
 
     def answer(self, worker: Worker, item: pb.WorkItem) -> None:
         if item.HasField("activityRequest"):

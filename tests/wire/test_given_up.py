@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import grpc
 from durabletask.internal import orchestrator_service_pb2 as pb
+from google.protobuf import empty_pb2
 
 from conftest import Connect
 from harness.waiting import eventually
@@ -50,8 +51,13 @@ def test_a_hub_whose_deletion_was_given_up_is_gone(new_hub: Callable[..., Hub], 
     worker.turn()
     for call in ("DeleteTaskHub", "CreateTaskHub"):
         request = pb.DeleteTaskHubRequest() if call == "DeleteTaskHub" else pb.CreateTaskHubRequest(recreateIfExists=True)
-        given_up = hub.connect().begin(call, request, 0.3)
-        assert given_up.code() in (Code.DEADLINE_EXCEEDED, Code.CANCELLED)
+        calls = hub.connect()
+        # Now there is a connection: the request is at the server at once, which waits a second for the worker.
+        calls.Hello(empty_pb2.Empty())
+        given_up = calls.begin(call, request)
+        time.sleep(0.3)
+        given_up.cancel()
+        assert given_up.code() == Code.CANCELLED
         worker.code()
         worker = connect(hub)
         assert not hub.get(before).exists

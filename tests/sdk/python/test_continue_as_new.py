@@ -130,21 +130,27 @@ def test_c64_what_an_old_generation_left_open_is_dropped(app: App):
     def hasty(ctx: task.OrchestrationContext, number: int):
         ctx.set_custom_status(number)
         call = ctx.call_activity(slow, input=number)
-        timer = ctx.create_timer(timedelta(seconds=2 if number == 1 else 3600))
+        timer = ctx.create_timer(timedelta(seconds=1 if number == 1 else 3600))
         event = ctx.wait_for_external_event("next")
-        first = yield task.when_any([call, timer, event])
+        # The first generation leaves its timer alone, however long the event takes; the second one takes what comes.
+        first = yield task.when_any([call, event] if number == 1 else [call, timer, event])
         if first is event and number == 1:
             ctx.continue_as_new(2)
             return None
         return "event" if first is event else "leftover of another generation" if first is timer else first.get_result()
 
-    app.worker([hasty], [slow])
+    def nap(ctx: task.OrchestrationContext, _: Any):
+        yield ctx.create_timer(timedelta(seconds=1))
+
+    app.worker([hasty, nap], [slow])
     id = app.start(hasty, 1)
     app.await_custom_status(id, 1)
     gate.await_arrivals(1)
     app.client.raise_orchestration_event(id, "next")
     app.await_custom_status(id, 2)
     gate.await_arrivals(2)
+    # A timer as long as that of the first generation, and begun later: when it has fired, the other one was due.
+    app.result(nap)
     gate.open()
     # Both results arrive now, with the same task id; only the one of the second generation may count.
     assert app.wait(id).get_output() == "late result of 2"

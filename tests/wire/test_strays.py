@@ -83,8 +83,8 @@ def test_c47_a_long_history_comes_from_any_server(hub: Hub, second_server: Serve
     id = hub.start()
     large = "x" * 300_000
     worker.end_turn(worker.turn(), *[call(number, "act", large) for number in range(10)])
-    hub.raise_event(id, "a")
     worker.activities(10)
+    hub.raise_event(id, "a")
     item = worker.turn()
     assert item.orchestratorRequest.requiresHistoryStreaming
     execution = item.orchestratorRequest.executionId.value

@@ -227,11 +227,11 @@ def test_c41_what_is_given_back_comes_later_each_time(hub: Hub, connect: Connect
     waits, tokens = [], []
     item = worker.next()
     for _ in range(3):
+        begun = time.monotonic()
         worker.abandon(item)
         # Given back twice is given back once.
         worker.abandon(item)
         tokens.append(item.completionToken)
-        begun = time.monotonic()
         item = worker.next()
         waits.append(time.monotonic() - begun)
     # About 1, 2 and 4 seconds: a worker that takes nothing does not spin, and does not wait for ever.

@@ -52,7 +52,7 @@ func toMessage(from proto.Message) message {
 	return into
 }
 
-// tap sees what goes over the wire between a worker and the server, and can send a completion twice.
+// tap sees what goes over the wire between a worker and the server, and can send results of activities twice.
 type tap struct {
 	mutex       sync.Mutex
 	turns       []turn
@@ -91,7 +91,8 @@ func (t *tap) unary(ctx context.Context, method string, request, reply any, cc *
 	}
 	t.mutex.Lock()
 	t.completions = append(t.completions, completion{method, proto.Clone(request.(proto.Message))})
-	again := t.twice
+	// Its task tells a result of an activity from all others; a turn's answer could be taken for that of the next turn.
+	again := t.twice && name == "CompleteActivityTask"
 	t.mutex.Unlock()
 	if again {
 		return call(ctx, method, request, reply, cc, opts...)
@@ -142,6 +143,18 @@ func (t *tap) ping() {
 	if t.pings != nil {
 		t.pings <- struct{}{}
 	}
+}
+
+// completionsFor are those for the turns and activities of an instance that the server has acknowledged.
+func (t *tap) completionsFor(id string) (completions []completion) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	for _, completion := range t.completions {
+		if toMessage(completion.request)["instanceId"] == id {
+			completions = append(completions, completion)
+		}
+	}
+	return completions
 }
 
 // turnsOf is what a worker was given of an instance, in order.

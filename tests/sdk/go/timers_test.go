@@ -9,10 +9,11 @@ import (
 )
 
 func TestC59_TimersAreNeverEarly(t *testing.T) {
+	delays := []time.Duration{0, time.Millisecond, 200 * time.Millisecond, time.Second}
 	h := newHub(t)
 	h.work(registry{orchestrators: map[string]task.Orchestrator{"Sleeping": func(ctx *task.OrchestrationContext) (any, error) {
 		var early []string
-		for _, delay := range []time.Duration{0, time.Millisecond, 200 * time.Millisecond, time.Second} {
+		for _, delay := range delays {
 			due := ctx.CurrentTimeUtc.Add(delay)
 			if err := ctx.CreateTimer(delay).Await(nil); err != nil {
 				return nil, err
@@ -23,10 +24,45 @@ func TestC59_TimersAreNeverEarly(t *testing.T) {
 		}
 		return early, nil
 	}}})
-	state := h.completed(h.start("Sleeping"), "null")
-	if took := state.LastUpdatedAt.Sub(state.CreatedAt); took < 1201*time.Millisecond {
+	id := h.start("Sleeping")
+	state := h.completed(id, "null")
+	turns := h.tap.turnsOf(string(id))
+	last := turns[len(turns)-1]
+	equal(t, "the timers", timers(t, append(events(last, "pastEvents"), events(last, "newEvents")...)), delays)
+	// A turn's time is the database's as a server knows it, a little late: by the wall clock a timer may be as much early.
+	if took := state.LastUpdatedAt.Sub(state.CreatedAt); took < 1201*time.Millisecond-250*time.Millisecond {
 		t.Fatalf("timers of 1,201 ms together took %v", took)
 	}
+}
+
+// timers are the times for which the timers of a history were set, in order; each has to have fired, and not early.
+func timers(t *testing.T, history []message) (delays []time.Duration) {
+	t.Helper()
+	due := map[any]time.Time{}
+	for _, event := range history {
+		at := instant(t, event["timestamp"])
+		switch details, _ := event[kind(event)].(message); kind(event) {
+		case "timerCreated":
+			fireAt := instant(t, details["fireAt"])
+			due[event["eventId"]] = fireAt
+			delays = append(delays, fireAt.Sub(at))
+		case "timerFired":
+			timer := details["timerId"]
+			if at.Before(due[timer]) {
+				t.Fatalf("timer %v was due at %v and fired at %v", timer, due[timer], at)
+			}
+			delete(due, timer)
+		}
+	}
+	equal(t, "timers that have not fired", len(due), 0)
+	return delays
+}
+
+func instant(t *testing.T, text any) time.Time {
+	t.Helper()
+	at, err := time.Parse(time.RFC3339Nano, text.(string))
+	must(t, err)
+	return at
 }
 
 func TestC60_TimersInThePastAndFarAway(t *testing.T) {

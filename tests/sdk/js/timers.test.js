@@ -1,21 +1,16 @@
 "use strict";
-const { OrchestrationStatus, TimerTask, assert, suite, test, whenAll, whenAny } = require("./support");
+const { CLOCK_LAG, OrchestrationStatus, TimerTask, assert, suite, test, timers, whenAll, whenAny } = require("./support");
 
 const everdure = suite("timers");
-const at = (event) => event.timestamp.getTime();
 
 test("c18 c59 a timer is never early, and the instance was last updated when it completed", async (t) => {
   await everdure.worker(t, { orchestrators: { nap: async function* (ctx, seconds) { yield ctx.createTimer(seconds); } } });
   const instance = await everdure.start("nap", 1.5);
   const state = await everdure.ended(instance);
   assert.equal(state.runtimeStatus, OrchestrationStatus.COMPLETED);
-  assert.equal(state.createdAt.getTime() + 1_500 <= state.lastUpdatedAt.getTime(), true, "lastUpdated moves on completion");
-  const history = await everdure.history(instance);
-  const created = history.find((event) => event.type === "TimerCreated");
-  const fired = history.find((event) => event.type === "TimerFired");
-  assert.equal(fired.timerId, created.eventId);
-  assert.equal(fired.fireAt.getTime(), created.fireAt.getTime());
-  assert.equal(at(fired) >= created.fireAt.getTime(), true, `fired ${at(fired)}, due ${created.fireAt.getTime()}`);
+  const took = state.lastUpdatedAt - state.createdAt;
+  assert.equal(took >= 1_500 - CLOCK_LAG, true, `lastUpdated moves on completion, after ${took} ms`);
+  assert.deepEqual(timers(await everdure.history(instance)), [1_500]);
 });
 
 test("c59 short timers come soon after they are due", async (t) => {

@@ -25,6 +25,21 @@ function gate() {
   return { open, fail, passed };
 }
 
+/** How early a timer may be by the wall clock: a turn's time is the database's as a server knows it, a little late. */
+const CLOCK_LAG = 250;
+
+/** The milliseconds for which the timers of a history were set, in order; each has fired, and none was early. */
+function timers(history) {
+  const created = history.filter((event) => event.type === "TimerCreated");
+  const fired = new Map(history.filter((event) => event.type === "TimerFired").map((event) => [event.timerId, event]));
+  return created.map(({ eventId, timestamp, fireAt }) => {
+    const end = fired.get(eventId);
+    assert.equal(end.fireAt.getTime(), fireAt.getTime());
+    assert.equal(end.timestamp >= fireAt, true, `fired ${end.timestamp.getTime()}, due ${fireAt.getTime()}`);
+    return fireAt - timestamp;
+  });
+}
+
 const parse = (text) => (text === undefined || text === "" ? undefined : JSON.parse(text));
 
 class Hub {
@@ -112,4 +127,4 @@ class Hub {
   }
 }
 
-module.exports = { Hub, assert, gate, id, parse, sleep, until };
+module.exports = { CLOCK_LAG, Hub, assert, gate, id, parse, sleep, timers, until };

@@ -145,7 +145,8 @@ test("c13 a start in the past is at once; one in the future leaves the instance 
   await everdure.result(past);
   const startAt = new Date(Date.now() + 1_500);
   const instance = await everdure.start("clock", null, { startAt });
-  assert.equal(await everdure.status(instance), "PENDING");
+  const status = await everdure.status(instance);
+  assert.equal(status === "PENDING" || Date.now() >= startAt, true, `${status} before its time`);
   const ran = await everdure.result(instance);
   assert.equal(ran >= startAt.getTime(), true, `ran ${startAt.getTime() - ran} ms early`);
   const [, begun] = await everdure.history(instance);

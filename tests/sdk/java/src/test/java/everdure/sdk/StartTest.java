@@ -60,7 +60,8 @@ class StartTest extends ServerTest {
     worker().orchestration("Punctual", ctx -> ctx.complete(ctx.getCurrentInstant().toString())).start();
     Instant due = Instant.now().plusMillis(1500);
     String id = client.scheduleNewOrchestrationInstance("Punctual", options("java-punctual").setStartTime(due));
-    assertEquals(OrchestrationRuntimeStatus.PENDING, status(id));
+    OrchestrationRuntimeStatus before = status(id);
+    assertTrue(before == OrchestrationRuntimeStatus.PENDING || !Instant.now().isBefore(due), () -> before + " before its time");
     Instant ran = Instant.parse(output(id, String.class));
     // The SDK's clock has milliseconds.
     assertFalse(ran.isBefore(due.truncatedTo(ChronoUnit.MILLIS)), () -> "due at " + due + ", ran at " + ran);

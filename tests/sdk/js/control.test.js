@@ -166,14 +166,13 @@ test("c29 without it, children go on and end as they would", async (t) => {
 });
 
 test("c42 a result that comes after the terminate changes nothing", async (t) => {
-  const slow = gate();
-  const finished = gate();
+  const [begun, slow, finished] = [gate(), gate(), gate()];
   await everdure.worker(t, {
     orchestrators: { busy: async function* (ctx) { return yield ctx.callActivity("slow"); } },
-    activities: { slow: () => slow.passed.finally(() => setImmediate(finished.open)) },
+    activities: { slow: () => (begun.open(), slow.passed.finally(() => setImmediate(finished.open))) },
   });
   const instance = await everdure.start("busy");
-  await everdure.reaches(instance, "RUNNING");
+  await begun.passed;
   await everdure.client.terminateOrchestration(instance, "stop");
   assert.equal((await everdure.ended(instance)).runtimeStatus, TERMINATED);
   const before = await everdure.history(instance);

@@ -112,6 +112,8 @@ together(() => {
       if (number === 25) {
         await server.kill();
         server = await servers.serve(everdure.server.databaseUrl, { listen });
+        // A signal that fails is not sent again; the channel may take a while to find the new server.
+        await until("the channel is back", () => hub.client.getEntity(entity).then(() => true, () => false));
       }
     }
     t.after(() => server.stop());

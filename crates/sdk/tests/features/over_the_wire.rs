@@ -433,7 +433,7 @@ async fn a_turn_that_blocks_goes_back_to_the_server() {
         }
     });
     let servers = Servers::new(Arc::new(InMemoryBackend::default()));
-    let node = NodeOptions { turn_deadline: Duration::from_millis(200), ..NodeOptions::default() };
+    let node = NodeOptions { turn_deadline: secs(2), ..NodeOptions::default() };
     let worker = Worker::connect(servers.options().await, functions, node).await.expect("a worker that is taken in");
     let client = worker.client();
     let blocking = id("blocking");

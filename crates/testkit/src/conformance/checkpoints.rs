@@ -11,7 +11,7 @@ use everdure_core::{
 
 use super::fixture::{
     Held, Store, claim, complete, continue_as_new, create, creation, dispatch, event, event_inputs, get, id, land,
-    lock, lock_one, names, node, request, send, task, timer, until,
+    lock, lock_one, may_be_due, names, node, request, send, task, timer, until,
 };
 
 pub async fn a_claimed_instance_comes_with_what_was_stored(store: Store) {
@@ -149,11 +149,14 @@ pub async fn bug_06_a_timer_is_not_delivered_before_it_is_due(store: Store) {
     create(&store, creation("i", "o")).await;
     let node = node(&store).await;
     let mut held = claim(&store, node, "o").await;
-    let (soon, late) = (store.now() + TimeDelta::milliseconds(300), store.now() + TimeDelta::hours(1));
+    let (soon, late) = (store.now() + TimeDelta::seconds(1), store.now() + TimeDelta::hours(1));
     held.checkpoint(&store, vec![timer(0, late), timer(1, soon)], false).await;
     send(&store, "i", event("e", "1")).await;
     let mut held = claim(&store, node, "o").await;
     assert_eq!(event_inputs(&held.inbox), ["1"]);
+    if may_be_due(&store, soon) {
+        return; // the machine was so slow that nothing can be said about what came first
+    }
     assert_eq!(held.inbox.len(), 1, "the timers are not due: {:?}", held.inbox);
     held.checkpoint(&store, vec![], false).await;
     let held = claim(&store, node, "o").await;
@@ -220,7 +223,7 @@ pub async fn bug_08_continue_as_new_keeps_external_events_and_drops_old_timers(s
     send(&store, "i", event("e", "kept")).await;
     let mail = lock_one(&store, node, "o").await;
     let (last, others) = mail.messages.split_last().expect("the event has come");
-    assert!(others.is_empty() || soon <= store.now());
+    assert!(others.iter().all(|timer| timer.visible_at >= soon), "{others:?}");
     // The turn that continues as new has seen nothing of this: it is caused by another event.
     send(&store, "i", event("go", "now")).await;
     let mail = lock_one(&store, node, "o").await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use everdure_core::{
     Action, ActionKind, Backend, Checkpoint, CheckpointOutcome, CreateInstance, CreateOutcome, DispatchId, ExecutionId,
     InboxItem, InstanceId, InstanceKey, InstanceRecord, Landed, LockOrchestrations, LockedOrchestration, MessageBody,
@@ -14,6 +15,14 @@ pub type Store = Arc<dyn Backend>;
 
 /// How long to wait for what must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How far a store's clock may be behind its database: it is an estimate, and does not count the time of one answer.
+const LAG: TimeDelta = TimeDelta::milliseconds(250);
+
+/// Whether what is due at `at` may come by now.
+pub fn may_be_due(store: &Store, at: Timestamp) -> bool {
+    store.now() >= at - LAG
+}
 
 pub fn id(text: &str) -> InstanceId {
     InstanceId::new(text).expect("a valid id")

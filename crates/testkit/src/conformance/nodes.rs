@@ -52,8 +52,9 @@ pub async fn a_removed_node_releases_what_it_held(store: Store) {
 }
 
 pub async fn a_renewed_node_is_not_reaped(store: Store) {
-    let living = node_with_lease(&store, Duration::from_millis(400)).await;
-    let dying = node_with_lease(&store, Duration::from_millis(400)).await;
+    // Long enough for a machine that stands still between a sign of life and the look at who is dead.
+    let lease = Duration::from_secs(2);
+    let (living, dying) = (node_with_lease(&store, lease).await, node_with_lease(&store, lease).await);
     until("the other's lease has run out", || async {
         let lease = store.renew_node(living).await.expect("a living node");
         assert_eq!(lease.node, living);

@@ -1,6 +1,6 @@
 //! `get_poisoned`, `release_poisoned`: what fails again and again is set aside, and nothing of it is lost.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use everdure_core::{
     AbandonActivity, Demote, DemoteOutcome, FailedAttempt, InboxItem, LockActivities, LockedActivity, MessageBody,
@@ -65,10 +65,15 @@ pub async fn what_will_not_get_better_is_set_aside_at_once(store: Store) {
 pub async fn each_failed_attempt_waits_longer(store: Store) {
     let node = node(&store).await;
     create(&store, creation("i", "o")).await;
-    for _ in 0..2 {
-        give_back(&store, &claim(&store, node, "o").await, failed("no")).await;
+    give_back(&store, &claim(&store, node, "o").await, failed("no")).await;
+    let held = claim(&store, node, "o").await;
+    let begun = Instant::now();
+    give_back(&store, &held, failed("no")).await;
+    let offered = lock(&store, node, "o").await;
+    if begun.elapsed() > Duration::from_secs(1) {
+        return; // the machine was so slow that it may be offered again
     }
-    assert!(lock(&store, node, "o").await.is_empty(), "a second has not passed");
+    assert!(offered.is_empty(), "a second has not passed");
     let mut held = claim(&store, node, "o").await;
     held.checkpoint(&store, complete("1"), false).await;
 }

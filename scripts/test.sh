@@ -2,6 +2,7 @@
 # All checks and tests, in the order in which they fail fastest. Says what runs; stops at the first failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/retry.sh
 
 step() {
   printf '\n== %s\n' "$*"
@@ -38,6 +39,7 @@ together() {
 
 step bash scripts/setup.sh --postgres 18 --sdks
 export CARGO_TERM_COLOR=never
+step retry cargo fetch --locked
 step cargo fmt --all --check
 step bash scripts/check-arrows.sh
 step bash scripts/check-contract.sh

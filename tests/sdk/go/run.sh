@@ -4,6 +4,7 @@
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../../.." && pwd)"
+. "$root/scripts/retry.sh"
 . "$here/../server.sh"
 
 if ! command -v go >/dev/null; then
@@ -19,12 +20,15 @@ cache="$(cd "$cache" && pwd)"
 # -modcacherw: the module cache can be removed like any other build result.
 export GOMODCACHE="$cache/modules" GOCACHE="$cache/build" GOFLAGS="-mod=readonly -modcacherw" GOTOOLCHAIN=local GOWORK=off
 
+cd "$here"
+# Go itself tries once only.
+retry go mod download
+
 run="$(mktemp -d)"
 trap 'stop_server; rm -rf "$run"' EXIT
 trap 'exit 130' INT TERM
 start_server "$run"
 export EVERDURE_ADDRESS="$SERVER_ADDRESS" EVERDURE_BIN="$SERVER_BIN"
-cd "$here"
 if ! go test -count=1 -timeout 10m -v "$@" ./...; then
   echo "what the server said:" >&2
   tail -n 40 "$run/server.err" >&2

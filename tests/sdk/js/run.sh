@@ -13,6 +13,7 @@ cd "$(dirname "$0")/../../.."
 here=$PWD/tests/sdk/js
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export EVERDURE_JS_SDK=$target/sdk/js
+. scripts/retry.sh
 . tests/sdk/server.sh
 find_server
 export EVERDURE_BIN=$SERVER_BIN
@@ -35,7 +36,7 @@ install() {
   rm -f "$EVERDURE_JS_SDK/installed.lock"
   cp "$here/package.json" "$lock" "$EVERDURE_JS_SDK/"
   # The SDK asks for Node.js 22 and runs on 20 too; no package of it needs to run a script.
-  npm ci --prefix "$EVERDURE_JS_SDK" --ignore-scripts --no-audit --no-fund --loglevel=error
+  retry npm ci --prefix "$EVERDURE_JS_SDK" --ignore-scripts --no-audit --no-fund --loglevel=error
   cp "$lock" "$EVERDURE_JS_SDK/installed.lock"
 }
 install

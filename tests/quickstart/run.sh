@@ -8,6 +8,7 @@
 # The server is $EVERDURE_BIN, or the release build of this checkout. README.md beside this says how a page is written.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../../scripts/node.sh"
 # A harness that notices nothing would let everything pass.
 (cd "$here" && python3 -B -m unittest --quiet test_harness)
 exec python3 -B "$here/main.py" "$@"

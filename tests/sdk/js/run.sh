@@ -14,6 +14,7 @@ here=$PWD/tests/sdk/js
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 export EVERDURE_JS_SDK=$target/sdk/js
 . scripts/retry.sh
+. scripts/node.sh
 . tests/sdk/server.sh
 find_server
 export EVERDURE_BIN=$SERVER_BIN
@@ -23,10 +24,7 @@ fail() {
   exit 1
 }
 
-for tool in node npm; do
-  command -v "$tool" >/dev/null || fail "$tool is missing: install Node.js 20 or newer with npm"
-done
-(($(node -p 'process.versions.node.split(".")[0]') >= 20)) || fail "Node.js $(node --version) is too old: 20 or newer is needed"
+node_is_new || fail "Node.js $OLDEST_NODE or newer with npm is needed: scripts/setup.sh --sdks provides it"
 
 # A copy of the lock is written last: an installation that was cut off is made anew.
 install() {

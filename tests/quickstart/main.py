@@ -97,7 +97,7 @@ def try_page(language: str, server_program: Path) -> None:
         work.mkdir()
         tools.mkdir()
         (tools / "everdure").symlink_to(server_program)
-        toolchains.prepare(language, ROOT, work)
+        toolchains.prepare(language, ROOT, work, tools)
         with Server.dev() as server:
             assert server.database_url
             environment = toolchains.environment(TARGET)

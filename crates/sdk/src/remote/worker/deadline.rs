@@ -29,6 +29,9 @@ pub(super) async fn within<T>(
         );
         give_back.await;
     });
+    // A task that was just spawned waits in a place of this thread that no other thread looks at: what blocks at once would
+    // keep its own alarm from ever beginning.
+    tokio::task::yield_now().await;
     let running = pin!(running);
     tokio::select! {
         // What ended late has been given back all the same.

@@ -31,6 +31,7 @@ struct Shared {
     functions: Registry,
     options: NodeOptions,
     live: LiveOrchestrations,
+    under_way: deadline::UnderWay,
     /// Activities that run, with the token under which each was handed out last.
     running: Mutex<HashMap<activities::Step, String>>,
     /// No more work is taken.
@@ -55,6 +56,7 @@ impl RemoteWorker {
             functions,
             options: node,
             live: LiveOrchestrations::new(node.max_orchestrations),
+            under_way: deadline::UnderWay::default(),
             running: Mutex::default(),
             draining: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -62,6 +64,8 @@ impl RemoteWorker {
         });
         let (guard, under_way) = mpsc::channel(1);
         let reading = tokio::spawn(stream::work(Arc::clone(&shared), guard));
+        let watched = Arc::clone(&shared);
+        tokio::spawn(async move { deadline::watch(&watched).await });
         Ok(Self { shared, reading, under_way })
     }
 

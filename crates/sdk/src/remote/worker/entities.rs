@@ -1,25 +1,20 @@
 //! Entities.
 
-use std::sync::Arc;
-
 use everdure_engine::{EntityReturn, Workers};
 use everdure_proto::{convert, pb};
 
+use super::deadline::Kind;
 use super::{Shared, answers, deadline};
 
 /// Runs a batch and answers; one that cannot be run here goes back.
-pub(super) async fn run(shared: &Arc<Shared>, request: pb::EntityRequest, token: String) {
-    let what = format!("a batch of '{}'", request.instance_id);
-    let giving_back = {
-        let (shared, token) = (Arc::clone(shared), token.clone());
-        async move { answers::give_back_entity(&shared, token).await }
-    };
-    match deadline::within(shared, what, giving_back, outcome(shared, request)).await {
+pub(super) async fn run(shared: &Shared, request: pb::EntityRequest, token: String) {
+    let instance = request.instance_id.clone();
+    match deadline::within(shared, Kind::Batch, &instance, &token, outcome(shared, request)).await {
         Some(Ok(EntityReturn { result, .. })) => {
             answers::entity(shared, convert::batch_result_to_wire(result, token)).await;
         }
         Some(Err(why)) => {
-            tracing::warn!(why, "a batch goes back");
+            tracing::warn!(instance, why, "a batch goes back");
             answers::give_back_entity(shared, token).await;
         }
         None => {}

@@ -1,7 +1,5 @@
 //! Turns of orchestrations.
 
-use std::sync::Arc;
-
 use everdure_core::{FailureDetails, HistoryTurn, TurnActions};
 use everdure_engine::{NewTurn, Workers};
 use everdure_proto::convert::{self, Unusable, WireHistory};
@@ -9,6 +7,7 @@ use everdure_proto::pb;
 use everdure_proto::prost::Message;
 use everdure_proto::prost::bytes::Bytes;
 
+use super::deadline::Kind;
 use super::live::{Live, Seen};
 use super::{Shared, answers, deadline};
 
@@ -29,14 +28,9 @@ impl From<Unusable> for Refusal {
 }
 
 /// Runs a turn and answers.
-pub(super) async fn run(shared: &Arc<Shared>, request: pb::OrchestratorRequest, token: String) {
+pub(super) async fn run(shared: &Shared, request: pb::OrchestratorRequest, token: String) {
     let instance = request.instance_id.clone();
-    let giving_back = {
-        let (shared, token) = (Arc::clone(shared), token.clone());
-        async move { answers::give_back_orchestration(&shared, token).await }
-    };
-    let deciding = decide(shared, request);
-    match deadline::within(shared, format!("a turn of '{instance}'"), giving_back, deciding).await {
+    match deadline::within(shared, Kind::Turn, &instance, &token, decide(shared, request)).await {
         Some(Ok(mut response)) => {
             response.completion_token = token;
             answers::orchestration(shared, response).await;

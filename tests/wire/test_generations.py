@@ -61,7 +61,7 @@ def test_c62_one_terminates_another(hub: Hub, connect: Connect):
 
 
 def test_c49_what_is_scheduled_together_with_the_end_is_dropped(hub: Hub, connect: Connect):
-    """What comes before the end in the answer stands in the history; none of it runs, and nothing is left of it."""
+    """It stands in the history, before the end; none of it runs, and nothing is left of it."""
     worker = connect()
     id = hub.start()
     worker.end_turn(worker.turn(), call(1), timer(2, time.time() + 0.2), complete(3, '"done"'), call(4))
@@ -69,7 +69,7 @@ def test_c49_what_is_scheduled_together_with_the_end_is_dropped(hub: Hub, connec
     worker.nothing(1)
     assert hub.status(id) == COMPLETED
     assert kinds(hub.history(id)) == [
-        "orchestratorStarted", "executionStarted", "taskScheduled", "timerCreated", "executionCompleted",
+        "orchestratorStarted", "executionStarted", "taskScheduled", "timerCreated", "taskScheduled", "executionCompleted",
     ]  # fmt: skip
     assert hub.calls.PurgeInstances(pb.PurgeInstancesRequest(instanceId=id)).deletedInstanceCount == 1
 

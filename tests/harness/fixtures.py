@@ -32,8 +32,10 @@ def second_server(server: Server) -> Iterator[Server]:
 
 
 @pytest.fixture
-def servers() -> Iterator[Callable[[Server], Server]]:
+def servers(data_dir: Path) -> Iterator[Callable[[Server], Server]]:
     """Keeps servers that a test starts, and ends what the test left running."""
+    # Asked for so that it goes after them: without its files a database ends by itself, and the server waits for it.
+    del data_dir
     # The last one first: a server that uses another one's database goes before it. One that fails to stop
     # leaves no other running.
     with ExitStack() as kept:

@@ -27,6 +27,8 @@ class Town:
         self.address = ""
         self.stop = threading.Event()
         self.accepted: set[str] = set()
+        # Those of them that are waited for; when the clients stop, others may be half done.
+        self.counted: set[str] = set()
         self.answered: Counter[str] = Counter()
         self.threads = [threading.Thread(target=self.work), threading.Thread(target=self.start)]
 
@@ -89,12 +91,25 @@ class Town:
         step = [complete(STEPS, str(done))] if done == STEPS else [call(done)] if asked == done else []
         worker.end_turn(item, *step)
 
+    def await_more(self, timeout: float = 90) -> None:
+        """Waits until more is accepted: work goes on."""
+        enough = len(self.accepted) + 20
+        eventually("work goes on", lambda: len(self.accepted) >= enough, timeout=timeout)
+
+    def await_all(self, address: str) -> Hub:
+        """Waits for the end of all that is accepted by now: that is what counts."""
+        hub = Hub(address, "town")
+        self.counted = set(self.accepted)
+        for id in self.counted:
+            hub.wait(id, 90)
+        return hub
+
     def check(self, hub: Hub) -> None:
         """Each that was accepted is there and ended; each step stands in its history once."""
-        for id in sorted(self.accepted):
+        for id in sorted(self.counted):
             state = hub.wait(id, 60)
             assert state.orchestrationStatus == COMPLETED and state.output.value == str(STEPS), id
-        for id in sorted(self.accepted)[:: max(1, len(self.accepted) // 40)]:
+        for id in sorted(self.counted)[:: max(1, len(self.counted) // 40)]:
             events = hub.history(id)
             scheduled = [event.eventId for event in events if event.HasField("taskScheduled")]
             results = [event.taskCompleted.taskScheduledId for event in events if event.HasField("taskCompleted")]
@@ -117,21 +132,15 @@ def test_c67_kill_9_at_any_point(servers: Callable[[Server], Server], data_dir: 
     town.begin(running.address)
     try:
         for round in range(4):
-            enough = len(town.accepted) + 20
-            eventually("work goes on", lambda: len(town.accepted) >= enough, timeout=90)  # noqa: B023
+            town.await_more()
             time.sleep(0.037 * round)
             running.kill()
             running = servers(Server.dev(data_dir))
             town.address = running.address
-        enough = len(town.accepted) + 20
-        eventually("work goes on", lambda: len(town.accepted) >= enough, timeout=90)
-        hub = Hub(running.address, "town")
-        accepted = set(town.accepted)
-        for id in accepted:
-            hub.wait(id, 90)
+        town.await_more()
+        hub = town.await_all(running.address)
     finally:
         town.end()
-    town.accepted = accepted
     town.check(hub)
     hub.close(delete=False)
     running.assert_well()
@@ -145,26 +154,20 @@ def test_c68_the_database_is_restarted(servers: Callable[[Server], Server], data
     running = servers(Server.serve(url))
     town.begin(running.address)
     try:
-        eventually("work goes on", lambda: len(town.accepted) >= 20, timeout=90)
+        town.await_more()
         for _ in range(2):
             # All sessions end, in the middle of whatever they do.
             query(url, "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()")
-            enough = len(town.accepted) + 20
-            eventually("work goes on", lambda: len(town.accepted) >= enough, timeout=90)  # noqa: B023
+            town.await_more()
         port = home.database_url
         home.kill()
         time.sleep(0.5)
         home = servers(Server.dev(data_dir))
         assert home.database_url == port, "a restart on the same directory has the same URL"
-        enough = len(town.accepted) + 20
-        eventually("work goes on", lambda: len(town.accepted) >= enough, timeout=120)
-        hub = Hub(running.address, "town")
-        accepted = set(town.accepted)
-        for id in accepted:
-            hub.wait(id, 90)
+        town.await_more(120)
+        hub = town.await_all(running.address)
     finally:
         town.end()
-    town.accepted = accepted
     town.check(hub)
     hub.close(delete=False)
     running.assert_well()

@@ -19,7 +19,7 @@ begin
     order by i.completed_at limit p_limit + 1) f;
   complete := coalesce(cardinality(v_keys) <= p_limit, true);
   v_keys := coalesce(v_keys[:p_limit], '{}');
-  purged := everdure._purge_instances(case when p_recurse then everdure._with_children(p_hub, v_keys) else v_keys end, false);
+  purged := everdure._purge_instances(case when p_recurse then everdure._with_children(p_hub, v_keys, false) else v_keys end, false);
   return next;
 end
 $$;

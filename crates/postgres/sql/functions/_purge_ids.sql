@@ -10,7 +10,7 @@ declare
       select x.key from everdure.instances x where x.hub_id = p_hub and x.instance_id = u.id limit 1) i);
 begin
   if p_recurse then
-    v_keys := everdure._with_children(p_hub, v_keys);
+    v_keys := everdure._with_children(p_hub, v_keys, false);
   end if;
   if p_force then
     perform everdure._dismiss_waiting(p_hub, v_keys, clock_timestamp());

@@ -13,8 +13,6 @@ declare
   v_row everdure.instances;
   v_held boolean;
   v_parent bigint;
-  v_level bigint[];
-  v_below bigint[];
   v_live bigint[];
   v_locked bigint[] := '{}';
   v_key bigint;
@@ -26,26 +24,13 @@ begin
   end if;
   -- Read once more after locking: until its row was locked, an instance below could make children of its own.
   loop
-    v_level := array[p_key];
-    v_below := '{}';
-    while p_recurse loop
-      select array_agg(c.key) into v_level
-      from unnest(v_level) l(key)
-      cross join lateral (
-        select x.hub_id, x.instance_id, x.execution from everdure.instances x where x.key = l.key limit 1) i
-      cross join lateral (
-        select x.key from everdure.instances x
-        where x.hub_id = i.hub_id and x.parent is not null and x.parent ->> 'instanceId' = i.instance_id
-          and (x.parent ->> 'key')::bigint = l.key and (x.parent ->> 'execution')::int = i.execution
-        offset 0) c;
-      exit when v_level is null;
-      v_below := v_below || v_level;
-    end loop;
     v_live := array(
-      select k.key from unnest(v_below) with ordinality k(key, n)
+      select k.key
+      from unnest(case when p_recurse then everdure._with_children(v_row.hub_id, array[p_key], true) end) k(key)
       cross join lateral (
         select 1 from everdure.instances x where x.key = k.key and x.completed_at is null limit 1) i
-      order by k.n);
+      where k.key <> p_key
+      order by k.key);
     exit when not exists (select unnest(v_live) except select unnest(v_locked));
     v_locked := everdure._lock_instances(v_live, p_wait);
     if not p_wait and cardinality(v_locked) < cardinality(v_live) then
